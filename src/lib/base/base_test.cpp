@@ -1,0 +1,94 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "base/deadline.hpp"
+#include "base/result.hpp"
+#include "base/safe_text.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+
+namespace stagepost {
+namespace {
+
+Result<int> half(int n) {
+  if (n % 2 != 0) {
+    return failure("odd");
+  }
+  return n / 2;
+}
+
+Result<int> quarter(int n) {
+  SP_TRY(const int first, half(n));
+  SP_TRY(half(first));
+  return half(first);
+}
+
+TEST(Result, TryPassesValuesAndErrors) {
+  EXPECT_EQ(quarter(8).value(), 2);
+  ASSERT_FALSE(quarter(6).has_value());
+  EXPECT_EQ(quarter(6).error().message(), "odd");
+}
+
+TEST(Result, SystemErrorsNameTheirPath) {
+  const auto fd = sys::open("/nonexistent/file", O_RDONLY);
+  ASSERT_FALSE(fd);
+  EXPECT_TRUE(fd.error().is(std::errc::no_such_file_or_directory));
+  EXPECT_EQ(fd.error().message(), "open /nonexistent/file: No such file or directory");
+}
+
+TEST(LogText, ReplacesControlBytesKeepsUtf8AndCuts) {
+  EXPECT_EQ(printable("a\r\nb\0c"), "a??b");
+  EXPECT_EQ(printable(std::string_view("a\0b", 3)), "a?b");
+  EXPECT_EQ(printable("gr\xc3\xbc\xc3"), "gr\xc3\xbc?");
+  EXPECT_EQ(LogText(PeerBytes("\xc3\xbc"), 10, LogText::Utf8::replace).str(), "??");
+  EXPECT_EQ(LogText(PeerBytes("abcdef"), 3).str(), "abc...");
+  EXPECT_EQ(LogText(PeerBytes("abc"), 3).str(), "abc");
+}
+
+TEST(ShellWord, KeepsOnlyAllowedCharacters) { EXPECT_EQ(ShellWord(PeerBytes("a;b`c"), "abc").str(), "a_b_c"); }
+
+TEST(Text, SplitAndTrim) {
+  EXPECT_EQ(text::split(" a, b\t,c ", ", \t"), (std::vector<std::string_view>{"a", "b", "c"}));
+  EXPECT_EQ(text::split_exact("a::b", ':'), (std::vector<std::string_view>{"a", "", "b"}));
+  EXPECT_EQ(text::trim(" \t a b \r\n"), "a b");
+}
+
+TEST(Text, NumbersAreWholeAndBounded) {
+  EXPECT_EQ(text::parse_unsigned("18446744073709551615"), 18446744073709551615U);
+  EXPECT_FALSE(text::parse_unsigned("18446744073709551616"));
+  EXPECT_FALSE(text::parse_unsigned("12x"));
+  EXPECT_FALSE(text::parse_unsigned("-1"));
+  EXPECT_EQ(text::parse_signed("-1"), -1);
+  EXPECT_FALSE(text::parse_signed(""));
+}
+
+TEST(Text, Utf8RejectsOverlongSurrogatesAndTruncation) {
+  EXPECT_TRUE(text::is_utf8("\xf0\x9f\x93\xa7"));
+  for (const char* bad : {"\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\xff"}) {
+    EXPECT_FALSE(text::is_utf8(bad)) << bad;
+  }
+}
+
+TEST(Deadline, NeverDoesNotPassAndHugeLimitsSaturate) {
+  EXPECT_FALSE(Deadline::never().passed());
+  EXPECT_TRUE(Deadline::after(SteadyClock::duration::max()).is_never());
+  EXPECT_TRUE(Deadline::after(std::chrono::seconds(-1)).passed());
+}
+
+TEST(Sys, ReplaceFileIsReadBackAndLimited) {
+  char directory[] = "/tmp/stagepost-base-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  const std::string path = std::string(directory) + "/file";
+  ASSERT_TRUE(sys::replace_file(path, "hello", 0640));
+  EXPECT_EQ(sys::read_file(path, 5).value(), "hello");
+  EXPECT_TRUE(sys::read_file(path, 4).error().is(std::errc::file_too_large));
+  EXPECT_EQ(sys::stat(path)->st_mode & 07777U, 0640U);
+  EXPECT_EQ(sys::list_directory(directory).value(), std::vector<std::string>{"file"});
+  ASSERT_TRUE(sys::unlink(path));
+  ::rmdir(directory);
+}
+
+}  // namespace
+}  // namespace stagepost
