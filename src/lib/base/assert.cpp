@@ -13,9 +13,7 @@ void set_assert_handler(AssertHandler handler) noexcept { g_handler = handler; }
 void assertion_failed(const char* expression, const char* file, int line) noexcept {
   char message[512];
   std::snprintf(message, sizeof message, "assertion failed: %s (%s:%d)", expression, file, line);
-  if (g_handler != nullptr) {
-    g_handler(message);
-  }
+  if (g_handler != nullptr) { g_handler(message); }
   std::fprintf(stderr, "%s\n", message);
   std::abort();
 }

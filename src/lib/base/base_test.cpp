@@ -13,9 +13,7 @@ namespace stagepost {
 namespace {
 
 Result<int> half(int n) {
-  if (n % 2 != 0) {
-    return failure("odd");
-  }
+  if (n % 2 != 0) { return failure("odd"); }
   return n / 2;
 }
 

@@ -5,13 +5,9 @@
 namespace stagepost {
 
 std::string Error::message() const {
-  if (context.empty()) {
-    return code.message();
-  }
+  if (context.empty()) { return code.message(); }
   // Failures of our own carry their whole text in `context`; only system errors add something by their code.
-  if (code == std::errc::invalid_argument && code.category() == std::generic_category()) {
-    return context;
-  }
+  if (code == std::errc::invalid_argument && code.category() == std::generic_category()) { return context; }
   return context + ": " + code.message();
 }
 

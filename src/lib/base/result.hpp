@@ -38,17 +38,13 @@ using Result = std::expected<T, Error>;
 
 // SP_TRY(expression);                  propagate the error of a Result<>
 // SP_TRY(auto value, expression);      declare `value` from a Result<T>, or propagate
-#define SP_TRY_1(keyword, temporary, expression)               \
-  auto temporary = (expression);                               \
-  if (!temporary) {                                            \
-    keyword ::std::unexpected(::std::move(temporary).error()); \
-  }                                                            \
+#define SP_TRY_1(keyword, temporary, expression)                                 \
+  auto temporary = (expression);                                                 \
+  if (!temporary) { keyword ::std::unexpected(::std::move(temporary).error()); } \
   static_assert(true, "")
-#define SP_TRY_2(keyword, temporary, declaration, expression)  \
-  auto temporary = (expression);                               \
-  if (!temporary) {                                            \
-    keyword ::std::unexpected(::std::move(temporary).error()); \
-  }                                                            \
+#define SP_TRY_2(keyword, temporary, declaration, expression)                    \
+  auto temporary = (expression);                                                 \
+  if (!temporary) { keyword ::std::unexpected(::std::move(temporary).error()); } \
   declaration = *::std::move(temporary)
 #define SP_TRY_SELECT(_1, _2, name, ...) name
 #define SP_TRY(...) SP_TRY_SELECT(__VA_ARGS__, SP_TRY_2, SP_TRY_1, )(return, SP_CONCAT(sp_try_, __LINE__), __VA_ARGS__)

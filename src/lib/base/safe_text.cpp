@@ -8,9 +8,7 @@ namespace {
 /// Length of the well-formed multi-byte UTF-8 sequence at the start of `s`, or 0.
 std::size_t utf8_sequence(std::string_view s) {
   for (std::size_t length = 2; length <= 4 && length <= s.size(); ++length) {
-    if (text::is_utf8(s.substr(0, length))) {
-      return length;
-    }
+    if (text::is_utf8(s.substr(0, length))) { return length; }
   }
   return 0;
 }
@@ -20,9 +18,7 @@ std::size_t utf8_sequence(std::string_view s) {
 LogText::LogText(PeerBytes bytes, std::size_t limit_bytes, Utf8 utf8) {
   std::string_view rest = bytes.unchecked();
   const bool cut = rest.size() > limit_bytes;
-  if (cut) {
-    rest = rest.substr(0, limit_bytes);
-  }
+  if (cut) { rest = rest.substr(0, limit_bytes); }
   text_.reserve(rest.size() + 3);
   while (!rest.empty()) {
     std::size_t length = 1;
@@ -37,18 +33,14 @@ LogText::LogText(PeerBytes bytes, std::size_t limit_bytes, Utf8 utf8) {
     }
     rest.remove_prefix(length);
   }
-  if (cut) {
-    text_ += "...";
-  }
+  if (cut) { text_ += "..."; }
 }
 
 std::string printable(std::string_view bytes) { return LogText(PeerBytes(bytes)).str(); }
 
 ShellWord::ShellWord(PeerBytes bytes, std::string_view allowed) : text_(bytes.unchecked()) {
   for (char& c : text_) {
-    if (allowed.find(c) == std::string_view::npos) {
-      c = '_';
-    }
+    if (allowed.find(c) == std::string_view::npos) { c = '_'; }
   }
 }
 

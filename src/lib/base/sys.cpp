@@ -10,9 +10,7 @@
 namespace stagepost {
 
 void unique_fd::reset(int fd) noexcept {
-  if (fd_ >= 0) {
-    ::close(fd_);
-  }
+  if (fd_ >= 0) { ::close(fd_); }
   fd_ = fd;
 }
 
@@ -23,24 +21,18 @@ template <class Call>
 auto retry(Call call) {
   for (;;) {
     const auto result = call();
-    if (result >= 0 || errno != EINTR) {
-      return result;
-    }
+    if (result >= 0 || errno != EINTR) { return result; }
   }
 }
 
 Result<> check(int result, std::string_view what, const std::string& path) {
-  if (result < 0) {
-    return errno_failure(std::string(what) + " " + path);
-  }
+  if (result < 0) { return errno_failure(std::string(what) + " " + path); }
   return {};
 }
 
 std::string directory_of(const std::string& path) {
   const auto slash = path.rfind('/');
-  if (slash == std::string::npos) {
-    return ".";
-  }
+  if (slash == std::string::npos) { return "."; }
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
@@ -50,34 +42,26 @@ Result<unique_fd> open(const std::string& path, int flags, mode_t mode) { return
 
 Result<unique_fd> openat(int directory_fd, const std::string& path, int flags, mode_t mode) {
   const int fd = retry([&] { return ::openat(directory_fd, path.c_str(), flags | O_CLOEXEC, mode); });
-  if (fd < 0) {
-    return errno_failure("open " + path);
-  }
+  if (fd < 0) { return errno_failure("open " + path); }
   return unique_fd(fd);
 }
 
 Result<std::size_t> read(int fd, std::span<char> buffer) {
   const auto n = retry([&] { return ::read(fd, buffer.data(), buffer.size()); });
-  if (n < 0) {
-    return errno_failure("read");
-  }
+  if (n < 0) { return errno_failure("read"); }
   return static_cast<std::size_t>(n);
 }
 
 Result<std::size_t> pread(int fd, std::span<char> buffer, off_t offset) {
   const auto n = retry([&] { return ::pread(fd, buffer.data(), buffer.size(), offset); });
-  if (n < 0) {
-    return errno_failure("pread");
-  }
+  if (n < 0) { return errno_failure("pread"); }
   return static_cast<std::size_t>(n);
 }
 
 Result<> write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const auto n = retry([&] { return ::write(fd, bytes.data(), bytes.size()); });
-    if (n < 0) {
-      return errno_failure("write");
-    }
+    if (n < 0) { return errno_failure("write"); }
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
   return {};
@@ -86,9 +70,7 @@ Result<> write_all(int fd, std::string_view bytes) {
 Result<> pwrite_all(int fd, std::string_view bytes, off_t offset) {
   while (!bytes.empty()) {
     const auto n = retry([&] { return ::pwrite(fd, bytes.data(), bytes.size(), offset); });
-    if (n < 0) {
-      return errno_failure("pwrite");
-    }
+    if (n < 0) { return errno_failure("pwrite"); }
     bytes.remove_prefix(static_cast<std::size_t>(n));
     offset += n;
   }
@@ -102,25 +84,19 @@ Result<> fchmod(int fd, mode_t mode) { return check(::fchmod(fd, mode), "fchmod"
 
 Result<struct stat> fstat(int fd) {
   struct stat st{};
-  if (::fstat(fd, &st) < 0) {
-    return errno_failure("fstat");
-  }
+  if (::fstat(fd, &st) < 0) { return errno_failure("fstat"); }
   return st;
 }
 
 Result<struct stat> stat(const std::string& path) {
   struct stat st{};
-  if (::stat(path.c_str(), &st) < 0) {
-    return errno_failure("stat " + path);
-  }
+  if (::stat(path.c_str(), &st) < 0) { return errno_failure("stat " + path); }
   return st;
 }
 
 Result<struct stat> lstat(const std::string& path) {
   struct stat st{};
-  if (::lstat(path.c_str(), &st) < 0) {
-    return errno_failure("lstat " + path);
-  }
+  if (::lstat(path.c_str(), &st) < 0) { return errno_failure("lstat " + path); }
   return st;
 }
 
@@ -133,12 +109,8 @@ Result<> mkdir(const std::string& path, mode_t mode) { return check(::mkdir(path
 Result<> make_directories(const std::string& path, mode_t mode) {
   for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     const std::string prefix = path.substr(0, slash);
-    if (::mkdir(prefix.c_str(), mode) < 0 && errno != EEXIST) {
-      return errno_failure("mkdir " + prefix);
-    }
-    if (slash == std::string::npos) {
-      return {};
-    }
+    if (::mkdir(prefix.c_str(), mode) < 0 && errno != EEXIST) { return errno_failure("mkdir " + prefix); }
+    if (slash == std::string::npos) { return {}; }
   }
 }
 
@@ -148,12 +120,8 @@ Result<std::string> read_file(const std::string& path, std::size_t limit_bytes) 
   char buffer[65536];
   for (;;) {
     SP_TRY(const std::size_t n, sys::read(fd.get(), buffer));
-    if (n == 0) {
-      return content;
-    }
-    if (content.size() + n > limit_bytes) {
-      return failure("read " + path, std::errc::file_too_large);
-    }
+    if (n == 0) { return content; }
+    if (content.size() + n > limit_bytes) { return failure("read " + path, std::errc::file_too_large); }
     content.append(buffer, n);
   }
 }
@@ -173,31 +141,23 @@ Result<> replace_file(const std::string& path, std::string_view content, mode_t 
 
 Result<std::vector<std::string>> list_directory(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
-  if (!directory) {
-    return errno_failure("opendir " + path);
-  }
+  if (!directory) { return errno_failure("opendir " + path); }
   std::vector<std::string> names;
   for (;;) {
     errno = 0;
     const dirent* entry = ::readdir(directory.get());
     if (entry == nullptr) {
-      if (errno != 0) {
-        return errno_failure("readdir " + path);
-      }
+      if (errno != 0) { return errno_failure("readdir " + path); }
       return names;
     }
     const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      names.emplace_back(name);
-    }
+    if (name != "." && name != "..") { names.emplace_back(name); }
   }
 }
 
 Result<> set_nonblocking(int fd, bool nonblocking) {
   const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0) {
-    return errno_failure("fcntl");
-  }
+  if (flags < 0) { return errno_failure("fcntl"); }
   return check(::fcntl(fd, F_SETFL, nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), "fcntl", "");
 }
 

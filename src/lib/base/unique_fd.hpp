@@ -11,9 +11,7 @@ class unique_fd {
   explicit unique_fd(int fd) noexcept : fd_(fd) {}
   unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}
   unique_fd& operator=(unique_fd&& other) noexcept {
-    if (this != &other) {
-      reset(other.release());
-    }
+    if (this != &other) { reset(other.release()); }
     return *this;
   }
   unique_fd(const unique_fd&) = delete;

@@ -1,0 +1,68 @@
+#include "log/log.hpp"
+
+#include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/unique_fd.hpp"
+
+namespace stagepost::log {
+namespace {
+
+using testing::MatchesRegex;
+
+TEST(Log, LabelsAndUnprintableBytes) {
+  EXPECT_EQ(labelled(Level::warning, "a\nb"), "warning: a?b");
+  EXPECT_EQ(labelled(Level::info, "connect from x"), "connect from x");
+}
+
+TEST(Log, FileLineHasSyslogShape) {
+  EXPECT_THAT(file_line("postfix/smtpd", 12, "x"),
+              MatchesRegex("[A-Z][a-z][a-z] [ 0-9][0-9] ..:..:.. [^ ]+ postfix/smtpd\\[12\\]: x"));
+}
+
+TEST(Log, JsonSplitsQueueIdAndEscapes) {
+  EXPECT_THAT(json_line("postfix/qmgr", 7, Level::info, "4F9D195432C: from=<a\"b>"),
+              MatchesRegex(R"(\{"time":"[^"]*Z","process":"postfix/qmgr","pid":7,"level":"info",)"
+                           R"("queue_id":"4F9D195432C","message":"from=<a\\"b>"\})"));
+  EXPECT_THAT(json_line("postfix/smtpd", 7, Level::warning, "connect: refused"),
+              testing::Not(testing::HasSubstr("queue_id")));
+}
+
+TEST(Log, CaptureSeesTextAndDebugNeedsVerbose) {
+  std::vector<std::string> lines;
+  capture([&](Level, std::string_view text) { lines.emplace_back(text); });
+  info("n={}", 1);
+  debug("hidden");
+  capture({});
+  EXPECT_EQ(lines, std::vector<std::string>{"n=1"});
+}
+
+TEST(Log, PostlogSinkSendsOneDatagramPerLine) {
+  char directory[] = "/tmp/stagepost-log-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  const std::string path = std::string(directory) + "/postlog";
+  const unique_fd receiver(::socket(AF_UNIX, SOCK_DGRAM, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, path.size());
+  ASSERT_EQ(::bind(receiver.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  open(Settings{.program_name = "postfix/x", .destination = Destination::postlog, .postlog_socket = path});
+  warning("hello");
+  char buffer[512];
+  const auto n = ::recv(receiver.get(), buffer, sizeof buffer, 0);
+  open(Settings{});
+  ASSERT_GT(n, 0);
+  EXPECT_THAT(std::string(buffer, static_cast<std::size_t>(n)),
+              MatchesRegex(".* postfix/x\\[[0-9]+\\]: warning: hello"));
+  ::unlink(path.c_str());
+  ::rmdir(directory);
+}
+
+}  // namespace
+}  // namespace stagepost::log
