@@ -1,0 +1,71 @@
+"""Makes tests/ importable (`from support.mta import Instance`) and gives all tests the suite, sinks and instances."""
+
+import pytest
+
+from support.mta import Instance, suite_under_test
+from support.sink import Sink, make_certificate
+
+
+@pytest.fixture(scope="session")
+def suite():
+    """The mail system under test; everything that needs it is skipped, with the reason, when it is not built."""
+    found = suite_under_test()
+    reason = found.missing()
+    if reason:
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate (paths .cert and .key) that the mail owner can read."""
+    directory = tmp_path_factory.mktemp("tls")
+    directory.chmod(0o755)
+    return make_certificate(str(directory))
+
+
+@pytest.fixture
+def make_instance(suite):
+    """Makes, starts and finally removes instances: make_instance(master=..., smtpd=..., relayhost=...)."""
+    made = []
+
+    def make(start=True, **options):
+        instance = Instance(suite, **options)
+        made.append(instance)
+        return instance.start() if start else instance
+
+    yield make
+    for instance in made:
+        instance.close()
+
+
+@pytest.fixture
+def make_sink():
+    """Makes, starts and finally stops sinks: make_sink(lmtp=True)."""
+    made = []
+
+    def make(**options):
+        made.append(Sink(**options).start())
+        return made[-1]
+
+    yield make
+    for sink in made:
+        sink.stop()
+
+
+@pytest.fixture
+def only_stagepost(suite):
+    """For behaviour Postfix 3.7 does not have."""
+    if suite.is_postfix:
+        pytest.skip("Stagepost only")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Adds the end of each instance's log to a failure report."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, Instance):
+                report.sections.append((f"log of {name}", value.log.tail(80)))
