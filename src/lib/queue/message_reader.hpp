@@ -1,0 +1,115 @@
+// Reads a queue file: the envelope (both the part before the content and the extracted part after it), recipients in
+// windows, and the content line by line. Also marks recipients as done. Everything is checked; a damaged file gives an
+// error of queue_category(), never a partial message.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "queue/directory.hpp"
+#include "queue/record.hpp"
+#include "queue/record_file.hpp"
+
+namespace stagepost::queue {
+
+/// Bits of the notify_flags attribute (RFC 3461 §4.1). Zero: not given.
+enum NotifyFlags : unsigned { kNotifyNever = 1, kNotifySuccess = 2, kNotifyFailure = 4, kNotifyDelay = 8 };
+/// Values of the ret_flags attribute (RFC 3461 §4.3). Zero: not given.
+enum RetFlags : unsigned { kRetFull = 1, kRetHeaders = 2 };
+
+struct Recipient {
+  std::string address;
+  std::string original;      ///< Before rewriting and aliasing; empty if not recorded.
+  std::string dsn_original;  ///< ORCPT, "rfc822;..." ; empty if none.
+  unsigned notify = 0;       ///< NotifyFlags
+  std::int64_t offset = 0;   ///< Of its record; pass to mark_done().
+};
+
+struct Envelope {
+  SizeRecord size;
+  ArrivalTime arrival;
+  std::int64_t create_time = 0;  ///< 0 if not recorded.
+  std::string sender;
+  bool has_sender = false;
+  std::string full_name;
+  std::string inspector;
+  std::string filter;  ///< FILTER action or content_filter: "transport:nexthop".
+  std::string redirect;
+  std::string verp_delimiters;
+  std::string dsn_envid;
+  unsigned dsn_ret = 0;  ///< RetFlags
+  std::string encoding;
+  std::string rewrite_context;
+  std::int64_t warn_time = 0;         ///< When to send a delay warning; 0: no (more) warning.
+  std::int64_t warn_time_offset = 0;  ///< Of its record, 0 if there is none.
+  /// All other attributes, in file order; the last one of a name counts.
+  std::vector<std::pair<std::string, std::string>> attributes;
+  std::int64_t recipients_offset = 0;  ///< Where to start read_recipients(): 0 is the start of the file.
+  [[nodiscard]] std::string_view attribute(std::string_view name) const;
+};
+
+struct RecipientWindow {
+  std::vector<Recipient> recipients;
+  /// Pass to the next read_recipients(); nullopt: no more.
+  std::optional<std::int64_t> next_offset;
+};
+
+struct ContentLine {
+  std::string_view text;  ///< Without line end; valid until the next call.
+  bool complete = true;   ///< False: the line goes on in the next item.
+};
+
+class MessageReader {
+ public:
+  struct Limits {
+    std::size_t record_octets = kRecordLimitBytes;
+    std::size_t attributes = 1000;
+    std::size_t address_octets = 64 * 1024;
+  };
+
+  /// Opens for reading (and writing, for mark_done). Refuses what is not a regular file. No lock is taken (lock.hpp).
+  enum class Access { read, update };
+  [[nodiscard]] static Result<MessageReader> open(const std::string& path, Access access) {
+    return open(path, access, Limits{});
+  }
+  [[nodiscard]] static Result<MessageReader> open(const std::string& path, Access access, Limits limits);
+  /// On a descriptor that the reader takes over.
+  [[nodiscard]] static MessageReader adopt(unique_fd fd, std::string name, Limits limits);
+
+  /// All envelope records of both segments, without recipients. Also checks the structure down to the end record; a
+  /// file without it is `truncated`. Cost: the content is skipped by the size record when that is right, else read.
+  [[nodiscard]] Result<Envelope> read_envelope();
+
+  /// At most `limit` recipients that are not done, from `offset` (0 = all). Each keeps its own DSN data.
+  [[nodiscard]] Result<RecipientWindow> read_recipients(std::int64_t offset, std::size_t limit);
+
+  /// Positions at the first content line.
+  [[nodiscard]] Result<> rewind_content(const Envelope& envelope);
+  [[nodiscard]] Result<std::optional<ContentLine>> next_line();
+
+  /// Changes the recipient record at `offset` to done, in place, with one one-byte write. Fails with bad_record when
+  /// there is no recipient record there. Harmless to repeat.
+  [[nodiscard]] Result<> mark_done(std::int64_t offset);
+  /// Sets the warn_time record's value to zero ("warning was sent"), in place.
+  [[nodiscard]] Result<> clear_warn_time(const Envelope& envelope);
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  MessageReader(unique_fd fd, std::string name, Limits limits);
+
+  unique_fd fd_;
+  std::string name_;
+  Limits limits_;
+  RecordFile records_;
+  bool in_content_ = false;
+};
+
+}  // namespace stagepost::queue

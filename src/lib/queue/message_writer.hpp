@@ -1,0 +1,98 @@
+// Writes a queue file: creates it under a temporary name, renames it to its queue ID, buffers records, patches records
+// that are already there (size, pointers), and hands the finished file to CommitPolicy. Used by cleanup, postdrop and
+// local forwarding; knows the format, not what a message should contain.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "queue/directory.hpp"
+#include "queue/durability.hpp"
+#include "queue/queue_id.hpp"
+#include "queue/record.hpp"
+
+namespace stagepost::queue {
+
+class MessageWriter {
+ public:
+  struct Options {
+    IdStyle id_style = IdStyle::short_form;
+    mode_t mode = 0600;           ///< While incomplete; never includes owner-execute.
+    mode_t complete_mode = 0700;  ///< Owner-execute says complete.
+    std::size_t buffer_octets = 64 * 1024;
+  };
+
+  /// A new empty file in `queue`, open and locked, named by its ID. Errors: ENOSPC and the like, as errno.
+  [[nodiscard]] static Result<MessageWriter> create(const QueueDirectory& directory, QueueName queue,
+                                                    const Options& options);
+
+  MessageWriter(MessageWriter&&) noexcept = default;
+  /// A writer that was neither committed nor discarded is discarded.
+  MessageWriter& operator=(MessageWriter&&) = delete;
+  ~MessageWriter();
+
+  [[nodiscard]] const QueueId& id() const { return id_; }
+  [[nodiscard]] const std::string& path() const { return path_.value; }
+  /// Time of creation, the one the queue ID was made from.
+  [[nodiscard]] ArrivalTime created() const { return created_; }
+
+  /// Appends at the end of the file. Errors of the disk stick and are returned by flush() and by prepare_commit(), so
+  /// that the caller may check only there; `failed()` tells early, to stop reading from a client.
+  void append(RecordType type, std::string_view data);
+  void append_attribute(std::string_view name, std::string_view value);
+  [[nodiscard]] bool failed() const { return !status_.has_value(); }
+
+  /// Where the next appended record will be.
+  [[nodiscard]] std::int64_t offset() const { return flushed_ + static_cast<std::int64_t>(buffer_.size()); }
+
+  /// Overwrites records at `offset` with a record of the same total length (size, pointer, or padding in their place).
+  [[nodiscard]] Result<> patch_record(std::int64_t offset, RecordType type, std::string_view data);
+  /// Changes one record's type byte, e.g. recipient to cancelled_recipient.
+  [[nodiscard]] Result<> patch_type(std::int64_t offset, RecordType type);
+  /// Reads back `length` bytes at `offset` (flushes first). For milter edits that must look at the file.
+  [[nodiscard]] Result<std::string> read_back(std::int64_t offset, std::size_t length);
+
+  [[nodiscard]] Result<> flush();
+  /// The descriptor, for a MessageReader on the same file. Call flush() first.
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+  /// Sets both file times to now + `delay`: a deferred-at-birth message (sendmail -odq, postsuper -H).
+  [[nodiscard]] Result<> set_times(std::int64_t seconds);
+
+  /// Flushes and hands over the file. Run the job on a thread that may block; then call committed() or discard().
+  [[nodiscard]] Result<CommitJob> prepare_commit(const CommitPolicy& policy);
+  /// The job succeeded: the file is now the queue's.
+  void committed();
+  /// prepare_commit, run, committed; blocking.
+  [[nodiscard]] Result<> commit(const CommitPolicy& policy);
+  /// Removes the file.
+  void discard() noexcept;
+
+ private:
+  struct OwnedPath {  // Empty = nothing to remove.
+    std::string value;
+    OwnedPath() = default;
+    explicit OwnedPath(std::string path) : value(std::move(path)) {}
+    OwnedPath(OwnedPath&& other) noexcept : value(std::exchange(other.value, {})) {}
+    OwnedPath& operator=(OwnedPath&&) = delete;
+    OwnedPath(const OwnedPath&) = delete;
+    OwnedPath& operator=(const OwnedPath&) = delete;
+    ~OwnedPath() = default;
+  };
+  MessageWriter(unique_fd fd, OwnedPath path, QueueId id, ArrivalTime created, const Options& options);
+
+  unique_fd fd_;
+  OwnedPath path_;
+  QueueId id_;
+  ArrivalTime created_;
+  Options options_;
+  std::string buffer_;
+  std::int64_t flushed_ = 0;
+  bool owned_ = true;
+  Result<> status_;
+};
+
+}  // namespace stagepost::queue

@@ -1,0 +1,55 @@
+// Reads the records of an open file through a buffer: at any offset, following pointer records or showing them. Memory
+// is one buffer plus one record; the time for a file is linear even when its pointers are hostile.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.hpp"
+#include "queue/error.hpp"
+#include "queue/record.hpp"
+
+namespace stagepost::queue {
+
+enum class Pointers { follow, show };
+
+class RecordFile {
+ public:
+  struct Limits {
+    std::size_t record_octets = kRecordLimitBytes;
+    std::size_t buffer_octets = 16 * 1024;
+  };
+  struct Item {
+    RecordType type{};
+    std::string_view data;    ///< Valid until the next call.
+    std::int64_t offset = 0;  ///< Of the record itself, after following pointers.
+    std::int64_t asked = 0;   ///< Where the read began, before pointers and padding; what postcat -o prints.
+    std::int64_t next = 0;    ///< Offset behind the record.
+  };
+
+  /// `fd` stays the caller's; `name` is for error messages. Only pread is used, so the file position is not touched.
+  RecordFile(int fd, std::string name) : RecordFile(fd, std::move(name), Limits{}) {}
+  RecordFile(int fd, std::string name, Limits limits);
+
+  /// The next record; nullopt at a clean end of file. With Pointers::follow, pointer and padding records are never
+  /// returned.
+  [[nodiscard]] Result<std::optional<Item>> next(Pointers pointers = Pointers::follow);
+  [[nodiscard]] std::int64_t offset() const { return offset_; }
+  /// Continues at `offset`. Resets the loop guard.
+  void seek(std::int64_t offset);
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  [[nodiscard]] Result<std::string_view> fill(std::size_t wanted);
+
+  int fd_;
+  std::string name_;
+  Limits limits_;
+  std::string buffer_;
+  std::int64_t buffer_offset_ = 0;
+  std::int64_t offset_ = 0;
+  std::int64_t consumed_ = 0;  // Since seek(); a walk that never reads a byte twice cannot pass the file size.
+};
+
+}  // namespace stagepost::queue
