@@ -1,7 +1,6 @@
 # Where things are installed, in Postfix's words. Every value is the default of the main.cf parameter of the same name
 # and can be changed at configure time (-DSTAGEPOST_QUEUE_DIRECTORY=...) and, as in Postfix, again in main.cf.
 include(GNUInstallDirs)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
   set(_etc /etc)

@@ -18,6 +18,9 @@ option(STAGEPOST_FUZZ "Build the libFuzzer targets (Clang only)" OFF)
 
 add_library(sp_options INTERFACE)
 target_compile_features(sp_options INTERFACE cxx_std_23)
+# One code model for libraries and programs, so that they can share the precompiled header.
+target_compile_options(sp_options INTERFACE -fPIE)
+target_link_options(sp_options INTERFACE -pie)
 target_compile_options(sp_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wpedantic -Werror)
 target_compile_definitions(sp_options INTERFACE BOOST_ASIO_NO_DEPRECATED)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")

@@ -1,0 +1,40 @@
+// Calls that block (fsync, getpwnam, SQL clients) on the loop's thread pool, awaited like anything else.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "net/event_loop.hpp"
+#include "net/task.hpp"
+
+namespace stagepost::net {
+
+/// Runs `job` on the pool and returns what it returns; an exception comes back too. The job takes values, returns a
+/// value and touches nothing else of the process. It cannot be cancelled: the await ends when the job does.
+template <class F>
+Task<std::invoke_result_t<F>> run_blocking(EventLoop& loop, F job) {
+  using T = std::invoke_result_t<F>;
+  std::optional<T> result;
+  std::exception_ptr thrown;
+  co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void()>(
+      [&](auto handler) {
+        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+        submit_blocking(loop, [&loop, &job, &result, &thrown, shared, keep = keep_running(loop)]() mutable {
+          try {
+            result.emplace(job());
+          } catch (...) { thrown = std::current_exception(); }
+          loop.post([resume = std::move(shared)]() mutable { std::move (*resume)(); });
+        });
+      },
+      boost::asio::use_awaitable);
+  if (thrown) { std::rethrow_exception(thrown); }
+  co_return std::move(*result);
+}
+
+}  // namespace stagepost::net

@@ -1,0 +1,84 @@
+#include "net/event_loop.hpp"
+
+#include <exception>
+#include <list>
+#include <optional>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+namespace stagepost::net {
+
+namespace {
+struct SignalHook {
+  SignalHook(boost::asio::io_context& context, int signal_number, std::function<void()> on_signal)
+      : set(context, signal_number), handler(std::move(on_signal)) {}
+
+  boost::asio::signal_set set;
+  std::function<void()> handler;
+
+  void wait() {
+    set.async_wait([this](const boost::system::error_code& error, int) {
+      if (error) { return; }
+      handler();
+      wait();
+    });
+  }
+};
+}  // namespace
+
+struct EventLoop::Impl {
+  explicit Impl(std::size_t threads) : blocking_threads(threads) {}
+
+  boost::asio::io_context context{1};
+  std::list<SignalHook> signals;
+  std::size_t blocking_threads;
+  std::optional<boost::asio::thread_pool> pool;
+};
+
+EventLoop::EventLoop(std::size_t blocking_threads) : impl_(std::make_unique<Impl>(blocking_threads)) {}
+
+EventLoop::~EventLoop() {
+  if (impl_->pool) { impl_->pool->join(); }
+}
+
+void EventLoop::run() { impl_->context.run(); }
+void EventLoop::stop() { impl_->context.stop(); }
+void EventLoop::post(std::function<void()> work) { boost::asio::post(impl_->context, std::move(work)); }
+
+void EventLoop::on_signal(int signal_number, std::function<void()> handler) {
+  SignalHook& hook = impl_->signals.emplace_back(impl_->context, signal_number, std::move(handler));
+  hook.wait();
+}
+
+void EventLoop::run_task(Task<> task) {
+  std::exception_ptr failure;
+  bool done = false;
+  boost::asio::co_spawn(impl_->context, std::move(task), [&](std::exception_ptr thrown) {
+    failure = thrown;
+    done = true;
+  });
+  impl_->context.restart();
+  while (!done && impl_->context.run_one() > 0) {}
+  if (failure) { std::rethrow_exception(failure); }
+}
+
+boost::asio::io_context& EventLoop::context() { return impl_->context; }
+boost::asio::any_io_executor EventLoop::executor() { return impl_->context.get_executor(); }
+
+std::shared_ptr<void> keep_running(EventLoop& loop) {
+  return std::make_shared<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>>(
+      loop.context().get_executor());
+}
+
+void submit_blocking(EventLoop& loop, std::function<void()> job) {
+  auto& impl = *loop.impl_;
+  if (!impl.pool) { impl.pool.emplace(impl.blocking_threads); }
+  boost::asio::post(*impl.pool, std::move(job));
+}
+
+}  // namespace stagepost::net

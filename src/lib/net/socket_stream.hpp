@@ -1,0 +1,55 @@
+// Streams over connected sockets (TCP and UNIX), and ways to get one.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/unique_fd.hpp"
+#include "net/endpoint.hpp"
+#include "net/event_loop.hpp"
+#include "net/stream.hpp"
+
+namespace stagepost::net {
+
+/// Takes over a connected stream socket; it becomes non-blocking.
+[[nodiscard]] Result<std::unique_ptr<Stream>> make_stream(EventLoop& loop, unique_fd socket);
+
+/// Connects to a UNIX-domain stream socket.
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_unix(EventLoop& loop, std::string path, Deadline deadline);
+/// Connects by TCP, from `local` when given (smtp_bind_address).
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_tcp(EventLoop& loop, Endpoint remote,
+                                                                std::optional<IpAddress> local, Deadline deadline);
+
+struct AcceptedConnection {
+  std::unique_ptr<Stream> stream;
+  std::optional<Endpoint> peer;   ///< nullopt for UNIX-domain sockets
+  std::optional<Endpoint> local;  ///< the address the client connected to
+  std::size_t listener = 0;       ///< index of the listener it came in by, set by who owns several
+};
+
+/// A listening socket, usually inherited from master.
+class Listener {
+ public:
+  /// Takes over a bound, listening socket; it becomes non-blocking.
+  [[nodiscard]] static Result<Listener> create(EventLoop& loop, unique_fd socket);
+  ~Listener();
+  Listener(Listener&&) noexcept;
+  Listener& operator=(Listener&&) noexcept;
+
+  /// Next connection. Per-connection failures (ECONNABORTED) are skipped; EMFILE and the like are returned.
+  [[nodiscard]] Task<Result<AcceptedConnection>> accept();
+  /// Fails a pending accept with operation_canceled.
+  void cancel();
+  [[nodiscard]] int native_handle() const;
+
+ private:
+  struct Impl;
+  explicit Listener(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Waits until `fd` (pipe, FIFO, datagram socket, status socket) is readable; the descriptor stays the caller's.
+[[nodiscard]] Task<Result<>> wait_fd_readable(EventLoop& loop, int fd, Deadline deadline);
+
+}  // namespace stagepost::net
