@@ -203,7 +203,8 @@ class Instance:
         for name, port in self.ports.items():
             services[f"{name}/inet"] = [f"{LOCALHOST}:{port}", "inet", "n", "-", "n", "-", "-", "smtpd"]
         columns = {"private": 2, "unpriv": 3, "chroot": 4, "wakeup": 5, "maxproc": 6, "command": 7}
-        options = {f"{name}/inet": dict(values) for name, values in self.smtpd_options.items()}
+        options = {"relay/unix": {"syslog_name": "postfix/$service_name"}}
+        options |= {f"{name}/inet": dict(values) for name, values in self.smtpd_options.items()}
         for key, changes in self.master_changes.items():
             if changes is None:
                 services.pop(key, None)

@@ -46,7 +46,10 @@ class RawSmtp:
 
     def send(self, data):
         """Raw bytes; text is sent as UTF-8. Nothing is added."""
-        self.socket.sendall(data.encode() if isinstance(data, str) else data)
+        try:
+            self.socket.sendall(data.encode() if isinstance(data, str) else data)
+        except (ConnectionResetError, BrokenPipeError) as error:
+            raise Disconnected(str(error)) from error
 
     def read(self):
         """The next reply. Raises Disconnected at end of file, AssertionError when it is not well formed."""

@@ -1,0 +1,97 @@
+"""MX selection with a scripted DNS server. Postfix reads only the system's resolver, so this runs with Stagepost only."""
+
+import pytest
+
+from support.dns import DnsServer
+from support.mta import Instance
+from support.ports import free_port
+from support.sink import Sink
+
+
+@pytest.fixture(scope="module")
+def world(suite):
+    """An instance that delivers by MX to sinks on 127.0.0.2, 127.0.0.3 ... all on one port (smtp_tcp_port)."""
+    if suite.is_postfix:
+        pytest.skip("Stagepost only: Postfix has no dns_resolver_nameservers")
+    port = free_port()
+    with DnsServer() as dns, Sink(host="127.0.0.2", port=port) as first, Sink(host="127.0.0.3", port=port) as second:
+        with Instance(suite, default_transport="smtp", dns_resolver_nameservers=dns.address, smtp_tcp_port=port, inet_protocols="all",
+                      minimal_backoff_time="300s", queue_run_delay="300s") as mta:
+            dns.add("mx1.test", "A", "127.0.0.2")
+            dns.add("mx2.test", "A", "127.0.0.3")
+            yield mta, dns, first, second
+
+
+def test_lowest_preference_first_then_the_next(world):
+    mta, dns, first, second = world
+    dns.add("pref.test", "MX", (20, "mx2.test"), (10, "mx1.test"))
+    mta.submit("a@pref.test")
+    first.wait_for_recipient("a@pref.test")
+    first.on("CONNECT", "421 4.3.2 busy", times=1)
+    mta.submit("b@pref.test")
+    second.wait_for_recipient("b@pref.test")
+    assert "relay=mx2.test[127.0.0.3]" in mta.log.wait(r"to=<b@pref\.test>, (.*)")[1]
+
+
+def test_no_mx_falls_back_to_the_address(world):
+    mta, dns, first, _ = world
+    dns.add("bare.test", "A", "127.0.0.2")
+    mta.submit("a@bare.test")
+    first.wait_for_recipient("a@bare.test")
+
+
+def test_mx_reached_through_a_cname(world):
+    mta, dns, first, _ = world
+    dns.add("alias-domain.test", "CNAME", "canonical.test")
+    dns.add("canonical.test", "MX", (10, "mx1.test"))
+    mta.submit("a@alias-domain.test")
+    first.wait_for_recipient("a@alias-domain.test")
+
+
+def test_equal_preferences_are_shuffled(world):
+    mta, dns, first, second = world
+    dns.add("equal.test", "MX", (10, "mx1.test"), (10, "mx2.test"))
+    for n in range(24):
+        mta.submit(f"e{n}@equal.test")
+    mta.wait_empty()
+    for sink in (first, second):
+        assert sink.wait_messages(1, where=lambda m: m.recipients[0].endswith("@equal.test"))
+
+
+def test_unknown_domain_bounces(world):
+    mta, _, _, _ = world
+    mta.submit("a@nowhere.test", sender="")
+    status = mta.status("a@nowhere.test")
+    assert (status["status"], status["dsn"]) == ("bounced", "5.4.4")
+    assert status["text"] == ("Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found") or \
+        status["text"].startswith("Host or domain name not found. Name service error for name=nowhere.test type=A")
+
+
+@pytest.mark.parametrize("how", ["SERVFAIL", "TIMEOUT"])
+def test_dns_trouble_defers(world, how):
+    mta, dns, _, _ = world
+    domain = f"{how.lower()}.test"
+    dns.fail(domain, how)
+    mta.submit(f"a@{domain}")
+    status = mta.status(f"a@{domain}", timeout=60)
+    assert (status["status"], status["dsn"]) == ("deferred", "4.4.3")
+
+
+def test_null_mx_bounces(world):
+    mta, dns, _, _ = world
+    dns.add("nullmx.test", "MX", (0, "."))
+    mta.submit("a@nullmx.test", sender="")
+    status = mta.status("a@nullmx.test")
+    assert (status["status"], status["dsn"]) == ("bounced", "5.1.0")
+
+
+def test_truncated_answers_are_repeated_over_tcp(world):
+    mta, dns, first, _ = world
+    dns.add("tcp.test", "MX", (10, "mx1.test"))
+    dns.truncate = True
+    try:
+        mta.submit("a@tcp.test")
+        first.wait_for_recipient("a@tcp.test")
+    finally:
+        dns.truncate = False
+    assert ("tcp.test", "MX", "tcp") in dns.queries
