@@ -12,7 +12,8 @@ inline constexpr std::string_view dsn_envid = "envelope_id";
 inline constexpr std::string_view dsn_ret = "ret_flags";        ///< 1 full, 2 headers
 inline constexpr std::string_view dsn_notify = "notify_flags";  ///< 1 never, 2 success, 4 failure, 8 delay
 inline constexpr std::string_view dsn_original_recipient = "dsn_orig_rcpt";
-inline constexpr std::string_view encoding = "encoding";  ///< "7bit" or "8bit"
+inline constexpr std::string_view trace_flags = "trace_flags";  ///< From sendmail -v (1024), -bv (512); 0 in reports.
+inline constexpr std::string_view encoding = "encoding";        ///< "7bit" or "8bit"
 // What log lines and content filters are told about the client, possibly through XFORWARD.
 inline constexpr std::string_view log_client_name = "log_client_name";
 inline constexpr std::string_view log_client_address = "log_client_address";

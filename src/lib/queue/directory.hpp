@@ -62,6 +62,8 @@ class QueueDirectory {
   [[nodiscard]] Result<> remove(QueueName queue, const QueueId& id) const;
   /// mkdir -p of the hash directories of `id`.
   [[nodiscard]] Result<> make_hash_path(QueueName queue, const QueueId& id) const;
+  /// Removes the logs that an earlier message with the same short ID may have left in defer, bounce and trace.
+  [[nodiscard]] Result<> remove_logs(const QueueId& id) const;
   /// fsync of the directory that holds `id`.
   [[nodiscard]] Result<> sync(QueueName queue, const QueueId& id) const;
 

@@ -13,35 +13,35 @@ namespace stagepost::queue {
 /// A finished file and what is left to do. Moves between threads; touches nothing but its own members.
 class CommitJob {
  public:
-  CommitJob(unique_fd fd, std::string path, mode_t complete_mode, bool sync_file, bool sync_directory);
-  /// Sets the mode that says "complete", then syncs the file (and its directory). Blocks on the disk. After an error
-  /// the message is not accepted: the caller discards the file. Owner-execute is taken off again first, as far as
-  /// possible.
+  enum class Sync { none, file_and_directory };
+  CommitJob(unique_fd fd, std::string path, mode_t incomplete_mode, mode_t complete_mode, Sync sync);
+  /// Sets the mode that says "complete", then syncs the file and, unless its file system makes a new name durable
+  /// together with the file, its directory. Blocks on the disk. After an error the message is not accepted and the file
+  /// is marked as incomplete again, as far as the disk allows; the caller removes it (MessageWriter::discard).
   [[nodiscard]] Result<> run();
 
  private:
   unique_fd fd_;
   std::string path_;
+  mode_t incomplete_mode_;
   mode_t complete_mode_;
-  bool sync_file_;
-  bool sync_directory_;
+  Sync sync_;
 };
 
 class CommitPolicy {
  public:
-  /// One fsync per file, as Postfix does. The directory is synced too, unless its file system makes a new name durable
-  /// with the file itself.
-  [[nodiscard]] static CommitPolicy fsync_each();
-  /// For tests and for files whose loss costs nothing.
-  [[nodiscard]] static CommitPolicy none();
+  /// One fsync per file before success is reported.
+  [[nodiscard]] static CommitPolicy fsync_each() { return CommitPolicy(CommitJob::Sync::file_and_directory); }
+  /// Leaves writing back to the kernel: for tests, and for files whose loss in a power cut costs nothing.
+  [[nodiscard]] static CommitPolicy none() { return CommitPolicy(CommitJob::Sync::none); }
 
-  /// `directory_fd_hint` is any descriptor in the same file system, used to recognise it.
-  [[nodiscard]] CommitJob job(unique_fd fd, std::string path, mode_t complete_mode) const;
+  [[nodiscard]] CommitJob job(unique_fd fd, std::string path, mode_t incomplete_mode, mode_t complete_mode) const {
+    return {std::move(fd), std::move(path), incomplete_mode, complete_mode, sync_};
+  }
 
  private:
-  enum class Kind { none, fsync_each };
-  explicit CommitPolicy(Kind kind) : kind_(kind) {}
-  Kind kind_;
+  explicit CommitPolicy(CommitJob::Sync sync) : sync_(sync) {}
+  CommitJob::Sync sync_;
 };
 
 }  // namespace stagepost::queue

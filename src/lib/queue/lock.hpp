@@ -1,12 +1,12 @@
-// Locks on queue files: a whole-file advisory lock (flock), exclusive, as Postfix takes it. qmgr and delivery agents
-// use it to notice that another process still works on the same message.
+// Locks on queue files: whole-file advisory locks (flock), as Postfix takes them. A delivery agent holds a shared lock
+// on the message it works on; qmgr takes an exclusive one to see whether an agent of an earlier life still does.
 #pragma once
 
 #include "base/result.hpp"
 
 namespace stagepost::queue {
 
-/// Takes the lock or fails at once with resource_unavailable_try_again when another open file has it.
+/// Takes the exclusive lock, or fails at once with resource_unavailable_try_again when another open file holds a lock.
 [[nodiscard]] Result<> try_lock(int fd);
 [[nodiscard]] Result<> try_lock_shared(int fd);
 [[nodiscard]] Result<> unlock(int fd);

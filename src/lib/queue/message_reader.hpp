@@ -46,11 +46,10 @@ struct Envelope {
   unsigned dsn_ret = 0;  ///< RetFlags
   std::string encoding;
   std::string rewrite_context;
-  std::int64_t warn_time = 0;         ///< When to send a delay warning; 0: no (more) warning.
+  std::int64_t warn_time = 0;         ///< When to send a delay warning; 0: no warning wanted, kWarningSent: done.
   std::int64_t warn_time_offset = 0;  ///< Of its record, 0 if there is none.
   /// All other attributes, in file order; the last one of a name counts.
   std::vector<std::pair<std::string, std::string>> attributes;
-  std::int64_t recipients_offset = 0;  ///< Where to start read_recipients(): 0 is the start of the file.
   [[nodiscard]] std::string_view attribute(std::string_view name) const;
 };
 
@@ -70,6 +69,7 @@ class MessageReader {
   struct Limits {
     std::size_t record_octets = kRecordLimitBytes;
     std::size_t attributes = 1000;
+    std::size_t envelope_octets = 1U << 20U;  ///< Of everything in the envelope but recipients.
     std::size_t address_octets = 64 * 1024;
   };
 
@@ -86,30 +86,36 @@ class MessageReader {
   /// file without it is `truncated`. Cost: the content is skipped by the size record when that is right, else read.
   [[nodiscard]] Result<Envelope> read_envelope();
 
-  /// At most `limit` recipients that are not done, from `offset` (0 = all). Each keeps its own DSN data.
+  /// At most `limit` (at least 1) recipients that are not done, from `offset` (0: from the first). Each keeps its own
+  /// DSN data.
   [[nodiscard]] Result<RecipientWindow> read_recipients(std::int64_t offset, std::size_t limit);
 
   /// Positions at the first content line.
   [[nodiscard]] Result<> rewind_content(const Envelope& envelope);
   [[nodiscard]] Result<std::optional<ContentLine>> next_line();
+  /// Appends lines to `out`, each complete one with '\n', until `out` has grown by `octets` or more (at most one record
+  /// more). False: that was the end. A last line without end gets none.
+  [[nodiscard]] Result<bool> read_content(std::string& out, std::size_t octets);
 
   /// Changes the recipient record at `offset` to done, in place, with one one-byte write. Fails with bad_record when
   /// there is no recipient record there. Harmless to repeat.
   [[nodiscard]] Result<> mark_done(std::int64_t offset);
-  /// Sets the warn_time record's value to zero ("warning was sent"), in place.
-  [[nodiscard]] Result<> clear_warn_time(const Envelope& envelope);
+  /// Notes in the warn_time record that the warning was sent, in place. Nothing to do without such a record.
+  [[nodiscard]] Result<> mark_warning_sent(const Envelope& envelope);
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   MessageReader(unique_fd fd, std::string name, Limits limits);
+  [[nodiscard]] Result<> skip_content(std::int64_t content_offset);
+  [[nodiscard]] Result<> load_size();
 
   unique_fd fd_;
   std::string name_;
   Limits limits_;
   RecordFile records_;
-  bool in_content_ = false;
+  std::optional<SizeRecord> size_;
 };
 
 }  // namespace stagepost::queue

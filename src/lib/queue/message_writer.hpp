@@ -25,17 +25,17 @@ class MessageWriter {
     std::size_t buffer_octets = 64 * 1024;
   };
 
-  /// A new empty file in `queue`, open and locked, named by its ID. Errors: ENOSPC and the like, as errno.
+  /// A new empty file in `queue`, open for reading and writing, named by its ID. Errors: ENOSPC and the like, as errno.
   [[nodiscard]] static Result<MessageWriter> create(const QueueDirectory& directory, QueueName queue,
                                                     const Options& options);
 
-  MessageWriter(MessageWriter&&) noexcept = default;
-  /// A writer that was neither committed nor discarded is discarded.
+  MessageWriter(MessageWriter&& other) noexcept;
   MessageWriter& operator=(MessageWriter&&) = delete;
+  /// A writer that was neither committed nor discarded is discarded.
   ~MessageWriter();
 
   [[nodiscard]] const QueueId& id() const { return id_; }
-  [[nodiscard]] const std::string& path() const { return path_.value; }
+  [[nodiscard]] const std::string& path() const { return path_; }
   /// Time of creation, the one the queue ID was made from.
   [[nodiscard]] ArrivalTime created() const { return created_; }
 
@@ -43,12 +43,17 @@ class MessageWriter {
   /// that the caller may check only there; `failed()` tells early, to stop reading from a client.
   void append(RecordType type, std::string_view data);
   void append_attribute(std::string_view name, std::string_view value);
+  /// Fills up a record that a pointer may replace later: kPointerRecordOctets. `octets` is at least 2.
+  void append_padding(std::size_t octets);
   [[nodiscard]] bool failed() const { return !status_.has_value(); }
 
   /// Where the next appended record will be.
   [[nodiscard]] std::int64_t offset() const { return flushed_ + static_cast<std::int64_t>(buffer_.size()); }
 
-  /// Overwrites records at `offset` with a record of the same total length (size, pointer, or padding in their place).
+  /// Overwrites bytes that were appended before.
+  [[nodiscard]] Result<> overwrite(std::int64_t offset, std::string_view bytes);
+  /// Overwrites records at `offset` with one that must end where a record ends or where nothing is read (size,
+  /// pointer).
   [[nodiscard]] Result<> patch_record(std::int64_t offset, RecordType type, std::string_view data);
   /// Changes one record's type byte, e.g. recipient to cancelled_recipient.
   [[nodiscard]] Result<> patch_type(std::int64_t offset, RecordType type);
@@ -59,7 +64,7 @@ class MessageWriter {
   /// The descriptor, for a MessageReader on the same file. Call flush() first.
   [[nodiscard]] int fd() const { return fd_.get(); }
 
-  /// Sets both file times to now + `delay`: a deferred-at-birth message (sendmail -odq, postsuper -H).
+  /// Sets both file times (seconds since 1970): qmgr does not look at a message before its modification time.
   [[nodiscard]] Result<> set_times(std::int64_t seconds);
 
   /// Flushes and hands over the file. Run the job on a thread that may block; then call committed() or discard().
@@ -72,26 +77,16 @@ class MessageWriter {
   void discard() noexcept;
 
  private:
-  struct OwnedPath {  // Empty = nothing to remove.
-    std::string value;
-    OwnedPath() = default;
-    explicit OwnedPath(std::string path) : value(std::move(path)) {}
-    OwnedPath(OwnedPath&& other) noexcept : value(std::exchange(other.value, {})) {}
-    OwnedPath& operator=(OwnedPath&&) = delete;
-    OwnedPath(const OwnedPath&) = delete;
-    OwnedPath& operator=(const OwnedPath&) = delete;
-    ~OwnedPath() = default;
-  };
-  MessageWriter(unique_fd fd, OwnedPath path, QueueId id, ArrivalTime created, const Options& options);
+  MessageWriter(unique_fd fd, std::string path, QueueId id, ArrivalTime created, Options options);
 
   unique_fd fd_;
-  OwnedPath path_;
+  std::string path_;
   QueueId id_;
   ArrivalTime created_;
   Options options_;
   std::string buffer_;
   std::int64_t flushed_ = 0;
-  bool owned_ = true;
+  bool armed_ = true;  // The destructor removes the file.
   Result<> status_;
 };
 

@@ -17,13 +17,14 @@ class QueueId {
  public:
   static constexpr std::size_t kMaxOctets = 100;
 
-  /// Any name that Postfix takes as a queue ID: letters and digits, at most kMaxOctets.
+  /// Any name that Postfix takes as a queue ID: letters, digits and '_', at most kMaxOctets.
   [[nodiscard]] static std::optional<QueueId> parse(std::string_view text);
   /// `microseconds` is below one million.
   [[nodiscard]] static QueueId make_short(std::uint32_t microseconds, ino_t inode);
   [[nodiscard]] static QueueId make_long(std::int64_t seconds, std::uint32_t microseconds, ino_t inode);
 
   [[nodiscard]] const std::string& str() const { return text_; }
+  /// 'z' at or behind the place where the shortest long name has it.
   [[nodiscard]] bool is_long() const;
   /// The inode the name claims; nullopt for a name of neither form.
   [[nodiscard]] std::optional<ino_t> inode() const;

@@ -22,7 +22,6 @@ enum class RecordType : unsigned char {
   inspector = 'I',    ///< Content inspector.
   filter = 'L',       ///< Content filter; in the content section the same letter is a partial line.
   sender = 'S',       ///< Envelope sender.
-  dsn_envid = '!',    ///< ENVID of old versions (now an attribute).
   dsn_ret = '<',      ///< RET of old versions (now an attribute).
   original_recipient = 'O',
   recipient = 'R',
@@ -63,6 +62,15 @@ inline constexpr std::size_t kRecordLimitBytes = 1U << 20U;
 /// Bytes in front of a record's data: at least 2, at most 6.
 inline constexpr std::size_t kRecordHeaderMaxBytes = 6;
 
+/// Type and lengths at the start of a record; the data need not be in the buffer.
+struct RecordHeader {
+  RecordType type{};
+  std::size_t header_octets = 0;
+  std::size_t data_octets = 0;
+};
+[[nodiscard]] std::expected<RecordHeader, RecordError> parse_record_header(std::string_view bytes,
+                                                                           std::size_t limit = kRecordLimitBytes);
+
 struct ParsedRecord {
   RecordView record;
   std::size_t octets = 0;  ///< What the record takes in the buffer, header included.
@@ -76,26 +84,33 @@ struct ParsedRecord {
 void append_record(std::string& out, RecordType type, std::string_view data);
 /// Appends an attribute record `name=value`.
 void append_attribute(std::string& out, std::string_view name, std::string_view value);
+/// Appends a padding record that is `octets` long in all, at least 2 (asserted).
+void append_padding(std::string& out, std::size_t octets);
 /// Size of a record in a file.
 [[nodiscard]] std::size_t record_octets(std::size_t data_octets) noexcept;
 
 /// Data of the size record: six numbers, each right-aligned in 15 columns with a space between (95 bytes). Files of old
 /// versions have fewer numbers; what is missing is zero.
 struct SizeRecord {
-  std::int64_t message_size = 0;    ///< What SIZE and mailq show: content bytes with one byte per line end.
-  std::int64_t content_offset = 0;  ///< Of the first record after content_start.
+  /// Octets from content_offset to the extracted_start record, as first written: what SIZE limits and mailq show.
+  std::int64_t message_size = 0;
+  std::int64_t content_offset = 0;  ///< Of the record after content_start.
   std::int64_t recipient_count = 0;
-  std::int64_t flags = 0;           ///< Tracing and similar flags for qmgr (tracing_flags.hpp).
-  std::int64_t content_length = 0;  ///< As message_size, before any milter edit.
-  std::int64_t smtputf8_flags = 0;
+  std::int64_t flags = 0;           ///< kFlag...: what qmgr needs to know before it reads recipients.
+  std::int64_t content_length = 0;  ///< Octets of the content records in use: differs after a milter replaced the body.
+  std::int64_t smtputf8_flags = 0;  ///< kSmtpUtf8...
   bool operator==(const SizeRecord&) const = default;
 };
+/// SizeRecord::flags holds the notify_flags of all recipients together, shifted by this.
+inline constexpr unsigned kFlagNotifyShift = 1;
 inline constexpr std::size_t kSizeRecordDataOctets = 95;
 [[nodiscard]] std::string format_size(const SizeRecord& size);
 [[nodiscard]] std::optional<SizeRecord> parse_size(std::string_view data);
 
-/// Data of a pointer record: the offset right-aligned in 15 columns.
+/// Data of a pointer record: the offset right-aligned in 15 columns. A record that a pointer may replace later takes at
+/// least kPointerRecordOctets in the file; padding in front of or behind it makes up for what is missing.
 inline constexpr std::size_t kPointerDataOctets = 15;
+inline constexpr std::size_t kPointerRecordOctets = kPointerDataOctets + 2;
 [[nodiscard]] std::string format_pointer(std::int64_t offset);
 [[nodiscard]] std::optional<std::int64_t> parse_pointer(std::string_view data);
 
@@ -107,6 +122,11 @@ struct ArrivalTime {
 };
 [[nodiscard]] std::string format_time(ArrivalTime time);
 [[nodiscard]] std::optional<ArrivalTime> parse_time(std::string_view data);
+
+/// Data of a warn_time record: seconds right-aligned in 15 columns; kWarningSent once the warning was sent.
+inline constexpr std::int64_t kWarningSent = -1;
+[[nodiscard]] std::string format_warn_time(std::int64_t seconds);
+[[nodiscard]] std::optional<std::int64_t> parse_warn_time(std::string_view data);
 
 /// Splits `name=value` at the first '='; nullopt without '=' or with an empty name. Blanks around both are dropped.
 struct AttributeView {

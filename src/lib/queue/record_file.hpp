@@ -36,8 +36,10 @@ class RecordFile {
   /// returned.
   [[nodiscard]] Result<std::optional<Item>> next(Pointers pointers = Pointers::follow);
   [[nodiscard]] std::int64_t offset() const { return offset_; }
-  /// Continues at `offset`. Resets the loop guard.
+  /// A new walk that begins at `offset`: the file is read afresh, so that changes made by others are seen.
   void seek(std::int64_t offset);
+  /// Goes on at `offset` within the same walk; may use what is buffered.
+  void jump(std::int64_t offset) { offset_ = offset; }
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
@@ -50,6 +52,7 @@ class RecordFile {
   std::int64_t buffer_offset_ = 0;
   std::int64_t offset_ = 0;
   std::int64_t consumed_ = 0;  // Since seek(); a walk that never reads a byte twice cannot pass the file size.
+  std::int64_t file_size_ = 0;
 };
 
 }  // namespace stagepost::queue

@@ -1,0 +1,87 @@
+#include "queue/record_file.hpp"
+
+#include <algorithm>
+
+#include "base/sys.hpp"
+
+namespace stagepost::queue {
+
+RecordFile::RecordFile(int fd, std::string name, Limits limits) : fd_(fd), name_(std::move(name)), limits_(limits) {}
+
+void RecordFile::seek(std::int64_t offset) {
+  offset_ = offset;
+  buffer_.clear();
+  buffer_offset_ = offset;
+  consumed_ = 0;
+}
+
+// At least `wanted` bytes at offset_, fewer only at the end of the file.
+Result<std::string_view> RecordFile::fill(std::size_t wanted) {
+  const auto inside = offset_ - buffer_offset_;
+  if (inside < 0 || inside > static_cast<std::int64_t>(buffer_.size())) {
+    buffer_.clear();
+    buffer_offset_ = offset_;
+  }
+  auto start = static_cast<std::size_t>(offset_ - buffer_offset_);
+  if (buffer_.size() - start >= wanted) { return std::string_view(buffer_).substr(start); }
+  buffer_.erase(0, start);
+  buffer_offset_ = offset_;
+  const std::size_t target = std::max(wanted, limits_.buffer_octets);
+  while (buffer_.size() < wanted) {
+    const std::size_t have = buffer_.size();
+    buffer_.resize(target);
+    const auto got = sys::pread(fd_, std::span(buffer_).subspan(have), buffer_offset_ + static_cast<off_t>(have));
+    buffer_.resize(have + (got ? *got : 0));
+    if (!got) { return std::unexpected(Error(got.error()).within(name_)); }
+    if (*got == 0) { break; }
+  }
+  return std::string_view(buffer_);
+}
+
+Result<std::optional<RecordFile::Item>> RecordFile::next(Pointers pointers) {
+  const std::int64_t asked = offset_;
+  for (;;) {
+    SP_TRY(auto bytes, fill(kRecordHeaderMaxBytes));
+    if (bytes.empty()) { return std::nullopt; }
+    const auto header = parse_record_header(bytes, limits_.record_octets);
+    if (!header) {
+      if (header.error() == RecordError::incomplete) {
+        return queue_failure(QueueErrc::truncated, name_ + ": offset " + std::to_string(offset_));
+      }
+      return queue_failure(QueueErrc::bad_length, name_ + ": offset " + std::to_string(offset_));
+    }
+    const std::size_t octets = header->header_octets + header->data_octets;
+    SP_TRY(bytes, fill(octets));
+    if (bytes.size() < octets) {
+      return queue_failure(QueueErrc::truncated, name_ + ": offset " + std::to_string(offset_));
+    }
+    Item item{.type = header->type,
+              .data = bytes.substr(header->header_octets, header->data_octets),
+              .offset = offset_,
+              .asked = asked,
+              .next = offset_ + static_cast<std::int64_t>(octets)};
+    if (pointers == Pointers::show) {
+      offset_ = item.next;
+      return item;
+    }
+    // Pointers chain records together but never visit one twice, so a walk reads no more than the file holds.
+    consumed_ += static_cast<std::int64_t>(octets);
+    if (consumed_ > file_size_) {
+      SP_TRY(const auto status, sys::fstat(fd_));
+      file_size_ = status.st_size;
+      if (consumed_ > file_size_) {
+        return queue_failure(QueueErrc::bad_pointer, name_ + ": loop at offset " + std::to_string(offset_));
+      }
+    }
+    if (item.type == RecordType::pointer) {
+      const auto target = parse_pointer(item.data);
+      if (!target) { return queue_failure(QueueErrc::bad_pointer, name_ + ": offset " + std::to_string(offset_)); }
+      offset_ = *target != 0 ? *target : item.next;
+      continue;
+    }
+    offset_ = item.next;
+    if (item.type != RecordType::padding) { return item; }
+  }
+}
+
+}  // namespace stagepost::queue
