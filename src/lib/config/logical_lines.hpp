@@ -24,9 +24,10 @@ struct LogicalLine {
 };
 
 /// A line that starts with white space and has text continues the one before it; comments and blank lines in between do
-/// not end it (postconf(5)). Error, with `file` and line: a logical line or the file above its limit, a NUL byte, or
-/// text that starts with white space before any logical line.
+/// not end it (postconf(5)). Such a line before any logical line is left out and reported in `warnings`, as Postfix
+/// does. Error, with `file` and line: a logical line or the file above its limit, or a NUL byte.
 [[nodiscard]] Result<std::vector<LogicalLine>> split_logical_lines(std::string_view content, std::string_view file,
-                                                                   const FileLimits& limits = {});
+                                                                   const FileLimits& limits = {},
+                                                                   std::vector<std::string>* warnings = nullptr);
 
 }  // namespace stagepost::config

@@ -23,6 +23,7 @@ struct MainCf {
   std::string file;
   /// In file order, duplicates included: the last one of a name counts.
   std::vector<Setting> settings;
+  std::vector<std::string> warnings = {};  ///< text that was left out
 };
 
 /// Error with "file, line N: ..." for a line without "=", an empty name or a broken limit.

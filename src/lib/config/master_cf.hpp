@@ -34,7 +34,8 @@ struct ServiceEntry {
   /// The `-o name=value` among args, in order: what to lay over main.cf.
   std::vector<std::pair<std::string, std::string>> overrides;
   std::size_t line = 0;  ///< in the file, from 1
-  /// The eight columns as written (the last one with all arguments), for display and editing.
+  /// As written, for display and editing: seven columns, the command, then each argument with its braces; every -o is
+  /// two pieces, "-o" and "name=value" (in braces when there is white space inside).
   std::vector<std::string> columns;
 
   /// "smtp/inet": the identity of a service.
@@ -50,10 +51,14 @@ struct MasterCf {
   [[nodiscard]] const ServiceEntry* find(std::string_view name, ServiceType type) const;
 };
 
+enum class Duplicates : std::uint8_t { replace, keep };
+
 /// Error with "file, line N: ..." for a missing or bad column, an unbalanced brace, a bad -o, a private inet service, a
 /// service name with "/" or control characters, or a broken limit.
 [[nodiscard]] Result<MasterCf> parse_master_cf(std::string_view content, std::string_view file,
-                                               const FileLimits& limits = {});
-[[nodiscard]] Result<MasterCf> read_master_cf(const std::string& path, const FileLimits& limits = {});
+                                               const FileLimits& limits = {},
+                                               Duplicates duplicates = Duplicates::replace);
+[[nodiscard]] Result<MasterCf> read_master_cf(const std::string& path, const FileLimits& limits = {},
+                                              Duplicates duplicates = Duplicates::replace);
 
 }  // namespace stagepost::config

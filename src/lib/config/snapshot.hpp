@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "config/main_cf.hpp"
 #include "config/registry.hpp"
 
 namespace stagepost::config {
@@ -74,9 +75,12 @@ class Snapshot {
   [[nodiscard]] bool is_set(std::string_view name) const;
 
   [[nodiscard]] const std::string& config_directory() const;
+  /// main.cf as parsed, for tools.
+  [[nodiscard]] const MainCf& main_cf() const;
   /// Names set in main.cf, sorted, each once.
   [[nodiscard]] std::vector<std::string> names_set() const;
-  /// What an administrator should know, one line each: entries that override an earlier one, names nobody uses.
+  /// What an administrator should know, one line each: entries that override an earlier one, assignments to read-only
+  /// names. Names that nobody uses are found by name_check.hpp, which needs master.cf as well.
   [[nodiscard]] const std::vector<std::string>& warnings() const;
 
   ~Snapshot();
@@ -86,6 +90,7 @@ class Snapshot {
  private:
   struct State;
   explicit Snapshot(std::unique_ptr<State> state);
+  [[nodiscard]] static Result<std::shared_ptr<const Snapshot>> build(LoadOptions options, MainCf main_cf);
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,48 @@
+// Private to the registry: the parts of its table and the words its rows are written in.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string_view>
+
+#include "config/registry.hpp"
+
+namespace stagepost::config::table {
+
+inline constexpr std::int64_t kMaximumInteger = std::numeric_limits<std::int32_t>::max();
+
+constexpr Parameter text(std::string_view name, std::string_view default_text) {
+  return {.name = name, .type = Type::text, .default_text = default_text};
+}
+/// A text that must not be empty.
+constexpr Parameter required(std::string_view name, std::string_view default_text) {
+  return {.name = name, .type = Type::text, .default_text = default_text, .minimum = 1};
+}
+constexpr Parameter raw(std::string_view name, std::string_view default_text) {
+  return {.name = name, .type = Type::raw, .default_text = default_text};
+}
+constexpr Parameter boolean(std::string_view name, std::string_view default_text) {
+  return {.name = name, .type = Type::boolean, .default_text = default_text};
+}
+constexpr Parameter integer(std::string_view name, std::string_view default_text, std::int64_t minimum = 0,
+                            std::int64_t maximum = kMaximumInteger) {
+  return {.name = name, .type = Type::integer, .default_text = default_text, .minimum = minimum, .maximum = maximum};
+}
+constexpr Parameter time(std::string_view name, std::string_view default_text, char unit, std::int64_t minimum = 0) {
+  return {.name = name,
+          .type = Type::time,
+          .default_text = default_text,
+          .time_unit = unit,
+          .minimum = minimum,
+          .maximum = kMaximumInteger};
+}
+
+// Each part sorted by name; 1 to 3 are disjoint and in order.
+std::span<const Parameter> part_1();
+std::span<const Parameter> part_2();
+std::span<const Parameter> part_3();
+/// Additions to and replacements of the rows above.
+std::span<const Parameter> differences();
+
+}  // namespace stagepost::config::table

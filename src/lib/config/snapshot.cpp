@@ -1,0 +1,413 @@
+#include "config/snapshot.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <unistd.h>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "base/assert.hpp"
+#include "base/safe_text.hpp"
+#include "base/text.hpp"
+#include "config/expansion.hpp"
+#include "config/host_defaults.hpp"
+
+namespace stagepost::config {
+namespace {
+
+constexpr std::size_t kReferenceDepth = 100;                   // $a -> $b -> $c ...
+constexpr std::size_t kExpandedBytes = std::size_t{64} << 20;  // all values together
+constexpr ExpansionLimits kValueLimits{.depth = 50, .result_bytes = std::size_t{1} << 20};
+
+struct NameHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+};
+
+struct Value {
+  enum class Stage { untouched, active, done };
+  const Parameter* parameter = nullptr;  // null: user-defined or per-transport
+  Type type = Type::text;
+  char time_unit = 's';
+  std::string raw;
+  std::string text;
+  std::int64_t number = 0;  // integer, seconds or boolean
+  std::string origin;       // "file, line N" or "-o name=value"; empty: default
+  bool in_main_cf = false;
+  Stage stage = Stage::untouched;
+  std::optional<Error> error;
+};
+
+bool is_read_only(std::string_view name) {
+  return name == "process_name" || name == "process_id" || name == "service_name";
+}
+
+}  // namespace
+
+struct Snapshot::State {
+  LoadOptions options;
+  MainCf main_cf;
+  std::vector<std::string> warnings;
+  std::unordered_map<std::string, Value, NameHash, std::equal_to<>> values;
+  std::size_t expanded_bytes = 0;
+
+  Value& slot(std::string_view name) {
+    const auto found = values.find(name);
+    if (found != values.end()) { return found->second; }
+    Value value;
+    if (const ServiceParameter* service = find_service_parameter(name); service != nullptr) {
+      value.type = service->type;
+    }
+    return values.emplace(std::string(name), std::move(value)).first->second;
+  }
+
+  const Value* find(std::string_view name) const {
+    const auto found = values.find(name);
+    return found == values.end() ? nullptr : &found->second;
+  }
+
+  void collect() {
+    const auto rows = parameters();
+    values.reserve(rows.size() * 2);
+    for (const Parameter& row : rows) {
+      Value value;
+      value.parameter = &row;
+      value.type = row.type;
+      value.time_unit = row.time_unit;
+      value.raw = row.default_text;
+      values.emplace(std::string(row.name), std::move(value));
+    }
+    warnings = main_cf.warnings;
+    for (const Setting& setting : main_cf.settings) {
+      if (is_read_only(setting.name)) {
+        warnings.push_back(fmt::format("{}, line {}: read-only parameter assignment: {}={}", main_cf.file, setting.line,
+                                       setting.name, printable(setting.value)));
+        continue;
+      }
+      Value& value = slot(setting.name);
+      if (value.in_main_cf) {
+        warnings.push_back(fmt::format("{}, line {}: overriding earlier entry: {}={}", main_cf.file, setting.line,
+                                       setting.name, printable(value.raw)));
+      }
+      value.raw = setting.value;
+      value.origin = fmt::format("{}, line {}", main_cf.file, setting.line);
+      value.in_main_cf = true;
+    }
+    for (const auto& [name, text] : options.overrides) {
+      if (!is_read_only(name)) {
+        Value& value = slot(name);
+        value.raw = text::trim(text);
+        value.origin = "-o " + name;
+      }
+    }
+    slot("process_name").raw = options.process_name;
+    slot("service_name").raw = options.service_name;
+    slot("process_id").raw = std::to_string(::getpid());
+    // -c, MAIL_CONFIG or the build decide where the configuration is; main.cf itself cannot.
+    slot("config_directory").raw = options.config_directory;
+    if (Value& stress = slot("stress"); options.stress && stress.origin.empty()) { stress.raw = "yes"; }
+  }
+
+  Result<std::string> text_of(std::string_view name, std::size_t depth) {
+    const auto found = values.find(name);
+    SP_ASSERT(found != values.end());
+    resolve(found->first, found->second, depth);
+    if (found->second.error) { return std::unexpected(*found->second.error); }
+    return found->second.text;
+  }
+
+  Result<std::string> compute_default(Computed computed, std::size_t depth) {
+    switch (computed) {
+      case Computed::myhostname: {
+        std::string host = host_name();
+        if (host.find('.') != std::string::npos) { return host; }
+        if (find("mydomain")->origin.empty()) { return host + ".localdomain"; }
+        SP_TRY(const std::string domain, text_of("mydomain", depth));
+        return host + "." + domain;
+      }
+      case Computed::mydomain: {
+        SP_TRY(const std::string host, text_of("myhostname", depth));
+        return domain_of(host);
+      }
+      case Computed::mynetworks: {
+        SP_TRY(const std::string style, text_of("mynetworks_style", depth));
+        SP_TRY(const std::string interfaces, text_of("inet_interfaces", depth));
+        SP_TRY(const std::string protocols, text_of("inet_protocols", depth));
+        return own_networks(style, interfaces, protocols);
+      }
+      case Computed::no:
+      case Computed::process_id:
+      case Computed::process_name:
+      case Computed::config_directory:
+        break;
+    }
+    return failure("not a computed default");
+  }
+
+  static bool is_computed_late(const Value& value) {
+    return value.parameter != nullptr && value.origin.empty() &&
+           (value.parameter->computed == Computed::myhostname || value.parameter->computed == Computed::mydomain ||
+            value.parameter->computed == Computed::mynetworks);
+  }
+
+  /// Fills text (or error) of one value, and of those it refers to.
+  void resolve(const std::string& name, Value& value, std::size_t depth) {
+    if (value.stage == Value::Stage::done) { return; }
+    if (value.stage == Value::Stage::active || depth > kReferenceDepth) {
+      value.error = Error{std::make_error_code(std::errc::invalid_argument),
+                          fmt::format("{} refers to itself or is nested too deeply", name)};
+      return;
+    }
+    value.stage = Value::Stage::active;
+    value.error.reset();
+    if (is_computed_late(value)) {
+      auto computed = compute_default(value.parameter->computed, depth + 1);
+      if (computed) {
+        value.raw = *computed;
+        value.text = *std::move(computed);
+      } else {
+        value.error = std::move(computed).error();
+      }
+    } else if (value.type == Type::raw || value.raw.find('$') == std::string::npos) {
+      value.text = value.raw;
+    } else {
+      auto expanded = expand(
+          value.raw,
+          [&](std::string_view other) -> Result<std::optional<std::string>> {
+            if (!values.contains(other)) { return std::nullopt; }
+            SP_TRY(std::string text, text_of(other, depth + 1));
+            return text;
+          },
+          kValueLimits);
+      if (expanded) {
+        value.text = *std::move(expanded);
+        expanded_bytes += value.text.size();
+      } else {
+        value.error = std::move(expanded).error();
+      }
+    }
+    if (!value.error && expanded_bytes > kExpandedBytes) {
+      value.error = Error{std::make_error_code(std::errc::not_enough_memory), "expanded values are too large"};
+    }
+    value.stage = Value::Stage::done;
+  }
+
+  static Result<> check(const std::string& name, Value& value) {
+    const std::string_view text = text::trim(value.text);
+    std::optional<std::int64_t> number;
+    switch (value.type) {
+      case Type::raw:
+      case Type::text:
+        if (value.parameter != nullptr && value.parameter->minimum > 0 && text.empty()) {
+          return failure(fmt::format("{} must not be empty", name));
+        }
+        return {};
+      case Type::boolean:
+        if (!text::iequals(text, "yes") && !text::iequals(text, "no")) {
+          return failure(fmt::format("bad boolean configuration: {} = {}", name, printable(text)));
+        }
+        value.number = text::iequals(text, "yes") ? 1 : 0;
+        return {};
+      case Type::integer:
+        number = text::parse_signed(text);
+        if (!number) { return failure(fmt::format("bad numerical configuration: {} = {}", name, printable(text))); }
+        break;
+      case Type::time:
+        number = parse_time(text, value.time_unit);
+        if (!number) { return failure(fmt::format("parameter {}: bad time value or unit: {}", name, printable(text))); }
+        break;
+    }
+    const std::int64_t minimum = value.parameter != nullptr ? value.parameter->minimum : 0;
+    const std::int64_t maximum = value.parameter != nullptr ? value.parameter->maximum : INT32_MAX;
+    if (*number < minimum || *number > maximum) {
+      return failure(fmt::format("invalid {} parameter value {} {} {}", name, *number, *number < minimum ? '<' : '>',
+                                 *number < minimum ? minimum : maximum));
+    }
+    value.number = *number;
+    return {};
+  }
+
+  /// Expands and checks everything; the first problem in file order is the one reported.
+  Result<> finish() {
+    std::vector<std::pair<const std::string*, Value*>> ordered;
+    ordered.reserve(values.size());
+    for (auto& [name, value] : values) {
+      resolve(name, value, 0);
+      ordered.emplace_back(&name, &value);
+    }
+    std::ranges::sort(ordered, {}, [](const auto& entry) { return std::string_view(*entry.first); });
+    for (auto& [name, value] : ordered) {
+      if (!value->error) {
+        if (auto checked = check(*name, *value); !checked) { value->error = std::move(checked).error(); }
+      }
+      if (value->error && options.check == LoadOptions::Check::yes) {
+        Error error = *value->error;
+        return std::unexpected(value->origin.empty()
+                                   ? std::move(error).within(fmt::format("{}: default of {}", main_cf.file, *name))
+                                   : std::move(error).within(value->origin));
+      }
+    }
+    return {};
+  }
+
+  const Value& typed(std::string_view name, Type type) const {
+    const Value* value = find(name);
+    SP_ASSERT(value != nullptr);
+    SP_ASSERT(value->type == type);
+    SP_ASSERT(!value->error);
+    return *value;
+  }
+
+  /// The per-transport value if it exists, otherwise the general one that the suffix's default names.
+  const Value& per_transport(std::string_view transport, std::string_view suffix) const {
+    const Value* value = find(std::string(transport).append(suffix));
+    if (value == nullptr) {
+      const auto rows = service_parameters();
+      const auto row = std::ranges::find(rows, suffix, &ServiceParameter::suffix);
+      SP_ASSERT(row != rows.end());
+      value = find(row->default_text.substr(1));
+    }
+    SP_ASSERT(value != nullptr);
+    SP_ASSERT(!value->error);
+    return *value;
+  }
+};
+
+Snapshot::Snapshot(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Snapshot::~Snapshot() = default;
+
+namespace {
+
+LoadOptions with_directory(LoadOptions options) {
+  if (options.config_directory.empty()) { options.config_directory = default_config_directory(); }
+  return options;
+}
+
+}  // namespace
+
+Result<SnapshotPtr> Snapshot::build(LoadOptions options, MainCf main_cf) {
+  auto state = std::make_unique<State>();
+  state->options = with_directory(std::move(options));
+  state->main_cf = std::move(main_cf);
+  state->collect();
+  SP_TRY(state->finish());
+  return SnapshotPtr(new Snapshot(std::move(state)));
+}
+
+Result<SnapshotPtr> Snapshot::load(const LoadOptions& options) {
+  SP_TRY(MainCf main_cf, read_main_cf(with_directory(options).config_directory + "/main.cf"));
+  return build(options, std::move(main_cf));
+}
+
+Result<SnapshotPtr> Snapshot::from_text(std::string_view main_cf, std::string_view file, const LoadOptions& options) {
+  SP_TRY(MainCf parsed, parse_main_cf(main_cf, file));
+  return build(options, std::move(parsed));
+}
+
+Result<SnapshotPtr> Snapshot::with(const Overrides& overrides, bool stress) const {
+  LoadOptions options = state_->options;
+  options.overrides.insert(options.overrides.end(), overrides.begin(), overrides.end());
+  options.stress = stress;
+  return build(std::move(options), state_->main_cf);
+}
+
+const std::string& Snapshot::text(std::string_view name) const {
+  const Value* value = state_->find(name);
+  SP_ASSERT(value != nullptr);
+  return value->text;
+}
+
+const std::string& Snapshot::raw(std::string_view name) const {
+  const Value* value = state_->find(name);
+  SP_ASSERT(value != nullptr);
+  return value->raw;
+}
+
+std::int64_t Snapshot::integer(std::string_view name) const { return state_->typed(name, Type::integer).number; }
+
+std::chrono::seconds Snapshot::seconds(std::string_view name) const {
+  return std::chrono::seconds(state_->typed(name, Type::time).number);
+}
+
+bool Snapshot::boolean(std::string_view name) const { return state_->typed(name, Type::boolean).number != 0; }
+
+std::vector<std::string> Snapshot::list(std::string_view name) const { return split_list(text(name)); }
+
+std::int64_t Snapshot::integer(std::string_view transport, std::string_view suffix) const {
+  const Value& value = state_->per_transport(transport, suffix);
+  SP_ASSERT(value.type == Type::integer);
+  return value.number;
+}
+
+std::chrono::seconds Snapshot::seconds(std::string_view transport, std::string_view suffix) const {
+  const Value& value = state_->per_transport(transport, suffix);
+  SP_ASSERT(value.type == Type::time);
+  return std::chrono::seconds(value.number);
+}
+
+std::string Snapshot::text(std::string_view transport, std::string_view suffix) const {
+  return state_->per_transport(transport, suffix).text;
+}
+
+std::optional<std::string> Snapshot::find_text(std::string_view name) const {
+  const Value* value = state_->find(name);
+  if (value == nullptr || value->error) { return std::nullopt; }
+  return value->text;
+}
+
+Result<std::string> Snapshot::expand_text(std::string_view text) const {
+  return expand(
+      text,
+      [this](std::string_view name) -> Result<std::optional<std::string>> {
+        const Value* value = state_->find(name);
+        if (value == nullptr) { return std::nullopt; }
+        // Values of the wrong type still have a text; only a failed expansion has none.
+        if (value->error && value->text.empty() && !value->raw.empty()) { return std::unexpected(*value->error); }
+        return value->text;
+      },
+      kValueLimits);
+}
+
+bool Snapshot::is_set(std::string_view name) const {
+  const Value* value = state_->find(name);
+  return value != nullptr && !value->origin.empty();
+}
+
+const std::string& Snapshot::config_directory() const { return state_->options.config_directory; }
+const MainCf& Snapshot::main_cf() const { return state_->main_cf; }
+const std::vector<std::string>& Snapshot::warnings() const { return state_->warnings; }
+
+std::vector<std::string> Snapshot::names_set() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : state_->values) {
+    if (value.in_main_cf) { names.push_back(name); }
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<std::string> split_list(std::string_view text) {
+  constexpr std::string_view kSeparators = ", \t\r\n";
+  std::vector<std::string> pieces;
+  std::size_t at = 0;
+  for (;;) {
+    at = text.find_first_not_of(kSeparators, at);
+    if (at == std::string_view::npos) { return pieces; }
+    const std::size_t start = at;
+    std::size_t nesting = 0;
+    for (; at < text.size(); ++at) {
+      const char c = text[at];
+      if (c == '{') {
+        ++nesting;
+      } else if (c == '}' && nesting > 0) {
+        --nesting;
+      } else if (nesting == 0 && kSeparators.find(c) != std::string_view::npos) {
+        break;
+      }
+    }
+    pieces.emplace_back(text.substr(start, at - start));
+  }
+}
+
+}  // namespace stagepost::config

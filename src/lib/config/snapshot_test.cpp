@@ -1,0 +1,186 @@
+// Snapshot: layers of values, types, expansion across parameters, limits.
+#include "config/snapshot.hpp"
+
+#include <gtest/gtest.h>
+
+namespace stagepost::config {
+namespace {
+
+using std::chrono::seconds;
+
+SnapshotPtr snapshot(std::string_view main_cf, LoadOptions options = {}) {
+  auto result = Snapshot::from_text(main_cf, "main.cf", options);
+  EXPECT_TRUE(result.has_value()) << result.error().message();
+  return result.value_or(nullptr);
+}
+
+std::string error_of(std::string_view main_cf, LoadOptions options = {}) {
+  const auto result = Snapshot::from_text(main_cf, "main.cf", options);
+  EXPECT_FALSE(result.has_value()) << main_cf;
+  return result ? "" : result.error().context;
+}
+
+TEST(Snapshot, DefaultsHaveTheirTypes) {
+  const SnapshotPtr config = snapshot("");
+  EXPECT_EQ(config->integer("message_size_limit"), 10240000);
+  EXPECT_EQ(config->seconds("bounce_queue_lifetime"), seconds(5 * 86400));
+  EXPECT_EQ(config->seconds("smtpd_timeout"), seconds(300));
+  EXPECT_TRUE(config->boolean("append_at_myorigin"));
+  EXPECT_TRUE(config->boolean("append_dot_mydomain"));
+  EXPECT_FALSE(config->boolean("smtputf8_enable"));
+  EXPECT_EQ(config->text("syslog_name"), "postfix");
+  EXPECT_EQ(config->text("milter_macro_v"), "Postfix 3.7.11");
+  EXPECT_FALSE(config->is_set("message_size_limit"));
+  EXPECT_TRUE(config->warnings().empty());
+}
+
+TEST(Snapshot, FileOverDefaultAndOverrideOverFile) {
+  const SnapshotPtr config =
+      snapshot("myhostname = a.example\nsmtpd_banner = $myhostname x\nsmtpd_timeout = 5m\nsmtpd_timeout = 6m\n",
+               {.overrides = {{"myhostname", "b.example"}, {"biff", "no"}, {"biff", "yes"}}});
+  EXPECT_EQ(config->text("smtpd_banner"), "b.example x");
+  EXPECT_EQ(config->raw("smtpd_banner"), "$myhostname x");
+  EXPECT_EQ(config->seconds("smtpd_timeout"), seconds(360));
+  EXPECT_TRUE(config->boolean("biff"));
+  EXPECT_EQ(config->warnings(),
+            std::vector<std::string>{"main.cf, line 4: overriding earlier entry: smtpd_timeout=5m"});
+  EXPECT_EQ(config->names_set(), (std::vector<std::string>{"myhostname", "smtpd_banner", "smtpd_timeout"}));
+}
+
+TEST(Snapshot, CompatibilityLevelChangesDefaults) {
+  const SnapshotPtr config = snapshot("compatibility_level = 3.6\n");
+  EXPECT_FALSE(config->boolean("append_dot_mydomain"));
+  EXPECT_EQ(config->text("mynetworks_style"), "host");
+  EXPECT_EQ(config->text("relay_domains"), "");
+  EXPECT_EQ(config->text("smtpd_relay_restrictions"),
+            "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination");
+}
+
+TEST(Snapshot, StressIsASwitch) {
+  const SnapshotPtr calm = snapshot("");
+  EXPECT_EQ(calm->integer("smtpd_hard_error_limit"), 20);
+  const auto stressed = calm->with({}, true);
+  ASSERT_TRUE(stressed.has_value());
+  EXPECT_EQ((*stressed)->integer("smtpd_hard_error_limit"), 1);
+  EXPECT_EQ((*stressed)->seconds("smtpd_timeout"), seconds(10));
+  EXPECT_EQ(snapshot("stress =\n", {.stress = true})->integer("smtpd_hard_error_limit"), 20);
+}
+
+TEST(Snapshot, ContextIsReadOnly) {
+  const SnapshotPtr config = snapshot("process_name = x\nservice_name = y\nsyslog_name = postfix/$service_name\n",
+                                      {.process_name = "smtpd", .service_name = "submission"});
+  EXPECT_EQ(config->text("process_name"), "smtpd");
+  EXPECT_EQ(config->text("syslog_name"), "postfix/submission");
+  EXPECT_EQ(config->warnings().size(), 2U);
+}
+
+TEST(Snapshot, HostNameAndDomain) {
+  EXPECT_EQ(snapshot("myhostname = a.example.com\n")->text("mydomain"), "example.com");
+  EXPECT_EQ(snapshot("myhostname = single\n")->text("mydomain"), "localdomain");
+  const SnapshotPtr config = snapshot("mydomain = example.org\n");
+  EXPECT_NE(config->text("myhostname").find('.'), std::string::npos);
+  EXPECT_EQ(snapshot("myhostname=a.b.c\n")->text("mydestination"), "a.b.c, localhost.b.c, localhost");
+}
+
+TEST(Snapshot, OwnNetworksFollowInterfaces) {
+  EXPECT_EQ(snapshot("inet_interfaces = 127.0.0.1\n")->text("mynetworks"), "127.0.0.0/8");
+  EXPECT_EQ(snapshot("inet_interfaces = 127.0.0.1\nmynetworks_style = host\n")->text("mynetworks"), "127.0.0.1/32");
+  EXPECT_EQ(snapshot("mynetworks = 192.0.2.0/24\nmynetworks_style = bogus\n")->text("mynetworks"), "192.0.2.0/24");
+  EXPECT_NE(error_of("mynetworks_style = bogus\n").find("bogus"), std::string::npos);
+  EXPECT_NE(error_of("inet_protocols = bogus\n").find("bogus"), std::string::npos);
+}
+
+TEST(Snapshot, PerTransportValues) {
+  const SnapshotPtr config = snapshot(
+      "relay_destination_concurrency_limit = 3\ndefault_destination_concurrency_limit = 7\nx_transport_rate_delay = "
+      "2m\n");
+  EXPECT_EQ(config->integer("relay", "_destination_concurrency_limit"), 3);
+  EXPECT_EQ(config->integer("smtp", "_destination_concurrency_limit"), 7);
+  EXPECT_EQ(config->integer("local", "_destination_concurrency_limit"), 2);
+  EXPECT_EQ(config->integer("local", "_destination_recipient_limit"), 1);
+  EXPECT_EQ(config->seconds("x", "_transport_rate_delay"), seconds(120));
+  EXPECT_EQ(config->seconds("y", "_transport_rate_delay"), seconds(0));
+  EXPECT_EQ(config->text("y", "_destination_concurrency_positive_feedback"), "1");
+  EXPECT_NE(error_of("relay_destination_concurrency_limit = many\n").find("line 1"), std::string::npos);
+}
+
+TEST(Snapshot, UserDefinedNames) {
+  const SnapshotPtr config = snapshot("mua = $mynetworks_x, reject\nmynetworks_x = 1.2.3.4\n");
+  EXPECT_EQ(config->find_text("mua"), "1.2.3.4, reject");
+  EXPECT_EQ(config->find_text("nope"), std::nullopt);
+  EXPECT_EQ(config->list("mua"), (std::vector<std::string>{"1.2.3.4", "reject"}));
+  EXPECT_EQ(config->expand_text("<$mua> ${nope:none}"), "<1.2.3.4, reject> none");
+}
+
+TEST(Snapshot, RawParametersStayAsWritten) {
+  const SnapshotPtr config = snapshot("luser_relay = $user@other.example\n");
+  EXPECT_EQ(config->text("luser_relay"), "$user@other.example");
+  EXPECT_EQ(config->text("forward_path"), "$home/.forward${recipient_delimiter}${extension}, $home/.forward");
+}
+
+TEST(Snapshot, BadValuesNameFileAndLine) {
+  EXPECT_EQ(error_of("\nbiff = maybe\n"), "main.cf, line 2: bad boolean configuration: biff = maybe");
+  EXPECT_EQ(error_of("message_size_limit = abc\n"),
+            "main.cf, line 1: bad numerical configuration: message_size_limit = abc");
+  EXPECT_EQ(error_of("smtp_helo_timeout = 5x\n"),
+            "main.cf, line 1: parameter smtp_helo_timeout: bad time value or unit: 5x");
+  EXPECT_EQ(error_of("hopcount_limit = 0\n"), "main.cf, line 1: invalid hopcount_limit parameter value 0 < 1");
+  EXPECT_EQ(error_of("hopcount_limit = 2147483648\n"),
+            "main.cf, line 1: invalid hopcount_limit parameter value 2147483648 > 2147483647");
+  EXPECT_EQ(error_of("queue_directory =\n"), "main.cf, line 1: queue_directory must not be empty");
+  EXPECT_EQ(error_of("", {.overrides = {{"biff", "2"}}}), "-o biff: bad boolean configuration: biff = 2");
+  EXPECT_EQ(snapshot("message_size_limit = 9000000000\n")->integer("message_size_limit"), 9000000000);
+  EXPECT_EQ(snapshot("biff = YES\n")->boolean("biff"), true);
+}
+
+TEST(Snapshot, SelfReferenceIsAnError) {
+  EXPECT_NE(error_of("myhostname = $mydomain\nmydomain = $myhostname\n").find("refers to itself"), std::string::npos);
+  EXPECT_NE(error_of("a = $a\n").find("refers to itself"), std::string::npos);
+}
+
+TEST(Snapshot, GrowthByReferenceIsBounded) {
+  std::string file = "a0 = xxxxxxxxxx\n";
+  for (int i = 1; i < 60; ++i) {
+    file += "a" + std::to_string(i) + " = $a" + std::to_string(i - 1) + "$a" + std::to_string(i - 1) + "\n";
+  }
+  EXPECT_FALSE(error_of(file).empty());
+}
+
+TEST(Snapshot, WithoutChecksABrokenFileStillLoads) {
+  const SnapshotPtr config = snapshot("biff = maybe\na = $a\n", {.check = LoadOptions::Check::no});
+  EXPECT_EQ(config->text("biff"), "maybe");
+  EXPECT_EQ(config->raw("a"), "$a");
+  EXPECT_EQ(config->find_text("a"), std::nullopt);
+  EXPECT_FALSE(config->expand_text("$a").has_value());
+  EXPECT_EQ(config->expand_text("$biff"), "maybe");
+}
+
+TEST(Snapshot, ConfigDirectoryCannotBeSetInTheFile) {
+  const SnapshotPtr config = snapshot("config_directory = /elsewhere\n", {.config_directory = "/etc/test"});
+  EXPECT_EQ(config->text("config_directory"), "/etc/test");
+  EXPECT_EQ(config->config_directory(), "/etc/test");
+}
+
+TEST(Snapshot, MissingFileIsAnError) {
+  const auto result = Snapshot::load({.config_directory = "/nonexistent"});
+  ASSERT_FALSE(result.has_value());
+  EXPECT_TRUE(result.error().is(std::errc::no_such_file_or_directory));
+}
+
+TEST(SnapshotDeathTest, AnUnknownNameIsAProgrammingError) {
+  const SnapshotPtr config = snapshot("");
+  EXPECT_DEATH(static_cast<void>(config->text("no_such_parameter")), "");
+  EXPECT_DEATH(static_cast<void>(config->integer("biff")), "");
+}
+
+TEST(SplitList, KeepsBracedPieces) {
+  using List = std::vector<std::string>;
+  EXPECT_EQ(split_list(" a, b\t c,,"), (List{"a", "b", "c"}));
+  EXPECT_EQ(split_list("inline:{a=b, c=d} {x y}z, e"), (List{"inline:{a=b, c=d}", "{x y}z", "e"}));
+  EXPECT_EQ(split_list("{a b"), List{"{a b"});
+  EXPECT_EQ(split_list("} a"), (List{"}", "a"}));
+  EXPECT_EQ(split_list(""), List{});
+}
+
+}  // namespace
+}  // namespace stagepost::config
