@@ -8,12 +8,11 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/awaitable.hpp>
-
 #include "base/result.hpp"
 #include "maps/lookup_order.hpp"
 #include "maps/open.hpp"
 #include "maps/table.hpp"
+#include "net/task.hpp"
 
 namespace stagepost::maps {
 
@@ -41,11 +40,11 @@ class Chain {
   /// Each key is sent to each table before the next key is tried; the first hit ends it, and so does the first Error.
   /// An empty value is an Error: Postfix tables must not return one. nullopt when a network table has to be asked.
   [[nodiscard]] std::optional<Answer> find_now(std::span<const LookupKey> keys) const;
-  [[nodiscard]] boost::asio::awaitable<Answer> find(LookupKeys keys) const;
+  [[nodiscard]] net::Task<Answer> find(LookupKeys keys) const;
 
   /// One whole key.
   [[nodiscard]] std::optional<Result<Found>> find_now(std::string_view key) const;
-  [[nodiscard]] boost::asio::awaitable<Result<Found>> find(std::string key) const;
+  [[nodiscard]] net::Task<Result<Found>> find(std::string key) const;
 
  private:
   [[nodiscard]] Answer accept(Result<Found> found, std::size_t key_index, const LookupKey& key,

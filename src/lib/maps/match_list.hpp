@@ -11,12 +11,11 @@
 #include <variant>
 #include <vector>
 
-#include <boost/asio/awaitable.hpp>
-
 #include "base/result.hpp"
 #include "maps/cidr.hpp"
 #include "maps/lookup_order.hpp"
 #include "maps/open.hpp"
+#include "net/task.hpp"
 
 namespace stagepost::maps {
 
@@ -48,9 +47,10 @@ class MatchList {
   [[nodiscard]] bool empty() const { return items_.empty(); }
   /// nullopt when the answer depends on a network table: then matches().
   [[nodiscard]] std::optional<Result<bool>> matches_now(const Subject& subject) const;
-  [[nodiscard]] boost::asio::awaitable<Result<bool>> matches(Subject subject) const;
+  [[nodiscard]] net::Task<Result<bool>> matches(Subject subject) const;
 
  private:
+  friend class MatchListParser;
   struct Text {
     std::string folded;
   };

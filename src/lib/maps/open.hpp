@@ -2,6 +2,7 @@
 // above add theirs (proxy, socketmap, SQL) without this one knowing them.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,12 +34,12 @@ struct OpenContext {
   Utf8 utf8 = Utf8::check;
   std::size_t lmdb_map_size_bytes = 16'777'216;  ///< lmdb_map_size
   std::size_t source_limit_bytes = 512U << 20U;  ///< a larger text table is an error
-  std::function<void(std::string_view)> warn;    ///< one log line (level warning), without newline; may be empty
+  /// A table file is looked at (stat) at most this often; a changed one is read again, whole, once it is this old.
+  std::chrono::milliseconds recheck_interval{1000};
+  std::function<void(std::string_view)> warn;  ///< one log line (level warning), without newline; may be empty
 
   void warning(std::string_view line) const {
-    if (warn) {
-      warn(line);
-    }
+    if (warn) { warn(line); }
   }
 };
 
@@ -61,7 +62,7 @@ class Registry {
   std::map<std::string, Opener, std::less<>> openers_;
 };
 
-/// Opens "type:name". Errors: "unsupported dictionary type: hash" (not_supported), a missing or unreadable file (its
+/// Opens "type:name". Errors: "unsupported dictionary type: hash", a missing or unreadable file (its
 /// errno), bad syntax of the name. Bad lines inside a file are warnings and are skipped, as Postfix does.
 [[nodiscard]] Result<std::unique_ptr<Table>> open(std::string_view type_and_name, const OpenContext& context);
 

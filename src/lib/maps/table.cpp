@@ -5,14 +5,14 @@
 
 namespace stagepost::maps {
 
-boost::asio::awaitable<Result<Found>> Table::find(std::string key) {
+net::Task<Result<Found>> Table::find(std::string key) {
   std::optional<Result<Found>> answer = find_now(key);
   SP_ASSERT(answer.has_value());
   co_return std::move(*answer);
 }
 
 Result<> Table::each(const Visit& /*visit*/) {
-  return failure(name_ + ": this table type cannot be listed", std::errc::not_supported);
+  return failure("table " + name_ + ": sequence operation is not supported");
 }
 
 }  // namespace stagepost::maps

@@ -9,9 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include <boost/asio/awaitable.hpp>
-
 #include "base/result.hpp"
+#include "net/task.hpp"
 
 namespace stagepost::maps {
 
@@ -44,7 +43,7 @@ class Table {
   [[nodiscard]] virtual std::optional<Result<Found>> find_now(std::string_view key) = 0;
 
   /// The answer, waiting for it if need be. The default is for tables whose find_now() always answers.
-  [[nodiscard]] virtual boost::asio::awaitable<Result<Found>> find(std::string key);
+  [[nodiscard]] virtual net::Task<Result<Found>> find(std::string key);
 
   /// True when find_now() always answers.
   [[nodiscard]] virtual bool immediate() const { return true; }

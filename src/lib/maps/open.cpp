@@ -1,0 +1,185 @@
+// See open.hpp.
+#include "maps/open.hpp"
+
+#include <fmt/format.h>
+
+#include "base/deadline.hpp"
+#include "base/safe_text.hpp"
+#include "base/text.hpp"
+#include "maps/braces.hpp"
+#include "maps/cidr_table.hpp"
+#include "maps/combined_tables.hpp"
+#include "maps/fold.hpp"
+#include "maps/lmdb_file.hpp"
+#include "maps/memory_tables.hpp"
+#include "maps/pattern_rules.hpp"
+
+namespace stagepost::maps {
+namespace {
+
+/// What holds for every type, around the table itself: folds keys, refuses bytes that are not UTF-8, bounds sizes.
+class CheckedTable final : public Table {
+ public:
+  CheckedTable(std::unique_ptr<Table> inner, const OpenContext& context)
+      : Table(inner->name(), inner->key_kind()), inner_(std::move(inner)), context_(context) {}
+
+  bool immediate() const override { return inner_->immediate(); }
+  Result<> each(const Visit& visit) override { return inner_->each(visit); }
+
+  std::optional<Result<Found>> find_now(std::string_view key) override {
+    if (!may_be_there(key)) { return Found{}; }
+    auto found = folds() ? inner_->find_now(fold_case(key, context_.utf8)) : inner_->find_now(key);
+    return found ? std::optional(checked(*std::move(found), key)) : std::nullopt;
+  }
+
+  net::Task<Result<Found>> find(std::string key) override {
+    if (!may_be_there(key)) { co_return Found{}; }
+    auto found = co_await inner_->find(folds() ? fold_case(key, context_.utf8) : key);
+    co_return checked(std::move(found), key);
+  }
+
+ private:
+  [[nodiscard]] bool folds() const { return context_.fold == CaseFold::yes && key_kind() == KeyKind::fixed; }
+
+  [[nodiscard]] bool may_be_there(std::string_view key) const {
+    if (key.size() > kKeyLimit) { return false; }
+    if (context_.utf8 == Utf8::check && !text::is_utf8(key)) {
+      context_.warning(
+          fmt::format("{}: non-UTF-8 key \"{}\": malformed UTF-8 or invalid codepoint", name(), printable(key)));
+      return false;
+    }
+    return true;
+  }
+
+  [[nodiscard]] Result<Found> checked(Result<Found> found, std::string_view key) const {
+    if (!found || !*found) { return found; }
+    const std::string& value = **found;
+    if (value.size() > kValueLimit) {
+      return failure(fmt::format("table {}: value is too long", name()), std::errc::value_too_large);
+    }
+    if (context_.utf8 == Utf8::check && !text::is_utf8(value)) {
+      context_.warning(fmt::format("{}: key \"{}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
+                                   name(), printable(key), printable(value)));
+      return failure(fmt::format("table {}: query error", name()), std::errc::illegal_byte_sequence);
+    }
+    return found;
+  }
+
+  std::unique_ptr<Table> inner_;
+  OpenContext context_;
+};
+
+/// In the place of a table that could not be opened.
+class StandInTable final : public Table {
+ public:
+  StandInTable(std::string_view name, const OpenContext& context, Error reason)
+      : Table(std::string(name), KeyKind::fixed), context_(context), reason_(std::move(reason)), retry_at_(next()) {}
+
+  bool immediate() const override { return real_ ? real_->immediate() : true; }
+
+  std::optional<Result<Found>> find_now(std::string_view key) override {
+    if (!available()) { return unavailable(); }
+    // Whoever asked key by key believed in fixed keys; the answer is the same for patterns.
+    return real_->find_now(key);
+  }
+
+  net::Task<Result<Found>> find(std::string key) override {
+    if (!available()) { co_return unavailable(); }
+    auto found = co_await real_->find(std::move(key));
+    co_return found;
+  }
+
+  Result<> each(const Visit& visit) override {
+    return available() ? real_->each(visit) : Result<>(std::unexpected(reason_));
+  }
+
+ private:
+  [[nodiscard]] SteadyClock::time_point next() const { return SteadyClock::now() + context_.recheck_interval; }
+
+  [[nodiscard]] Result<Found> unavailable() const {
+    return std::unexpected(Error(reason_).within(name() + " is unavailable"));
+  }
+
+  bool available() {
+    if (real_ || SteadyClock::now() < retry_at_) { return real_ != nullptr; }
+    retry_at_ = next();
+    auto table = open(name(), context_);
+    if (table) {
+      real_ = *std::move(table);
+    } else {
+      reason_ = std::move(table).error();
+    }
+    return real_ != nullptr;
+  }
+
+  OpenContext context_;
+  Error reason_;
+  SteadyClock::time_point retry_at_;
+  std::unique_ptr<Table> real_;
+};
+
+Registry make_built_in() {
+  Registry registry;
+  registry.add("cidr", open_cidr);
+  registry.add("environ", open_environ);
+  registry.add("fail", open_fail);
+  registry.add("inline", open_inline);
+  registry.add("internal", open_internal);
+  registry.add("lmdb", [](std::string_view name, const OpenContext& context) { return open_lmdb(name, context); });
+  registry.add("pcre", open_pcre);
+  registry.add("pipemap", open_pipemap);
+  registry.add("randmap", open_randmap);
+  registry.add("regexp", open_regexp);
+  registry.add("static", open_static);
+  registry.add("texthash", open_texthash);
+  registry.add("unionmap", open_unionmap);
+  registry.add("unix", open_unix);
+  return registry;
+}
+
+}  // namespace
+
+const std::shared_ptr<const Registry>& Registry::built_in() {
+  static const std::shared_ptr<const Registry> registry = std::make_shared<const Registry>(make_built_in());
+  return registry;
+}
+
+void Registry::add(std::string type, Opener opener) { openers_.insert_or_assign(std::move(type), std::move(opener)); }
+
+const Opener* Registry::find(std::string_view type) const {
+  const auto found = openers_.find(type);
+  return found == openers_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> Registry::names() const {
+  std::vector<std::string> result;
+  for (const auto& [type, opener] : openers_) { result.push_back(type); }
+  return result;
+}
+
+Result<std::unique_ptr<Table>> open(std::string_view type_and_name, const OpenContext& context) {
+  const std::size_t colon = type_and_name.find(':');
+  if (colon == 0 || colon == std::string_view::npos || colon + 1 == type_and_name.size()) {
+    return failure(
+        fmt::format("open dictionary: expecting \"type:name\" form instead of \"{}\"", printable(type_and_name)));
+  }
+  const std::string_view type = type_and_name.substr(0, colon);
+  const Opener* opener = (context.types ? context.types : Registry::built_in())->find(type);
+  if (opener == nullptr) { return failure(fmt::format("unsupported dictionary type: {}", printable(type))); }
+  SP_TRY(auto table, (*opener)(type_and_name.substr(colon + 1), context));
+  return std::make_unique<CheckedTable>(std::move(table), context);
+}
+
+std::unique_ptr<Table> open_or_stand_in(std::string_view type_and_name, const OpenContext& context) {
+  auto table = open(type_and_name, context);
+  if (table) { return *std::move(table); }
+  context.warning(fmt::format("{} is unavailable. {}", printable(type_and_name), table.error().message()));
+  return std::make_unique<StandInTable>(type_and_name, context, std::move(table).error());
+}
+
+Result<std::vector<std::string>> split_list(std::string_view text) {
+  SP_TRY(const std::vector<std::string_view> items, split_outside_braces(text));
+  return std::vector<std::string>(items.begin(), items.end());
+}
+
+}  // namespace stagepost::maps
