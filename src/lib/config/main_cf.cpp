@@ -1,37 +1,16 @@
 #include "config/main_cf.hpp"
 
 #include <algorithm>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "base/safe_text.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "config/text_edit.hpp"
 
 namespace stagepost::config {
 namespace {
-
-struct PhysicalLine {
-  std::string_view text;  ///< with its newline, if it has one
-  bool comment_or_blank = false;
-  bool continuation = false;
-};
-
-std::vector<PhysicalLine> split_physical_lines(std::string_view content) {
-  std::vector<PhysicalLine> lines;
-  while (!content.empty()) {
-    const std::size_t newline = content.find('\n');
-    const std::size_t length = newline == std::string_view::npos ? content.size() : newline + 1;
-    const std::string_view line = content.substr(0, length);
-    const std::string_view trimmed = text::trim(line);
-    const bool ignored = trimmed.empty() || trimmed.front() == '#';
-    lines.push_back({line, ignored, !ignored && text::is_space(line.front())});
-    content.remove_prefix(length);
-  }
-  return lines;
-}
 
 void end_line(std::string& text) {
   if (!text.empty() && text.back() != '\n') { text += '\n'; }
@@ -95,14 +74,12 @@ Result<std::string> edit_main_cf(std::string_view content, std::string_view file
   std::string result;
   std::vector<std::string_view> seen;
   const Edit* current = nullptr;  // the edit that the logical line we are in is subject to
-  bool any_logical_line = false;
   for (const PhysicalLine& line : split_physical_lines(content)) {
-    if (line.comment_or_blank || (line.continuation && !any_logical_line)) {
+    if (line.role == PhysicalLine::Role::ignored) {
       result += line.text;
       continue;
     }
-    if (!line.continuation) {
-      any_logical_line = true;
+    if (line.role == PhysicalLine::Role::first) {
       const std::string_view name = text::trim(line.text.substr(0, line.text.find('=')));
       current = edit_of(name);
       if (current != nullptr) { seen.push_back(current->name); }
@@ -112,7 +89,7 @@ Result<std::string> edit_main_cf(std::string_view content, std::string_view file
     } else if (current->kind == Edit::Kind::comment_out) {
       result += "#";
       result += line.text;
-    } else if (current->kind == Edit::Kind::set && !line.continuation) {
+    } else if (current->kind == Edit::Kind::set && line.role == PhysicalLine::Role::first) {
       result += text::trim_end(fmt::format("{} = {}", current->name, text::trim(current->value)));
       result += '\n';
     }
@@ -128,30 +105,8 @@ Result<std::string> edit_main_cf(std::string_view content, std::string_view file
   return result;
 }
 
-namespace {
-
-Result<> replace_keeping_owner(const std::string& path, std::string_view content, const struct stat& like) {
-  SP_TRY(sys::replace_file(path, content, like.st_mode & 07777U));
-  SP_TRY(const struct stat now, sys::lstat(path));
-  if ((now.st_uid != like.st_uid || now.st_gid != like.st_gid) &&
-      ::lchown(path.c_str(), like.st_uid, like.st_gid) < 0) {
-    return errno_failure("chown " + path);
-  }
-  return {};
-}
-
-}  // namespace
-
 Result<> edit_main_cf_file(const std::string& path, std::span<const Edit> edits, const FileLimits& limits) {
-  // Two editors at once must not lose each other's change. The lock is on the directory, which outlives the file.
-  const std::size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  SP_TRY(const unique_fd lock, sys::open(directory, O_RDONLY | O_DIRECTORY));
-  SP_TRY(sys::lock_exclusive(lock.get(), sys::LockWait::yes));
-  SP_TRY(const std::string content, sys::read_file(path, limits.file_bytes));
-  SP_TRY(const struct stat before, sys::stat(path));
-  SP_TRY(const std::string edited, edit_main_cf(content, path, edits, limits));
-  return edited == content ? Result<>() : replace_keeping_owner(path, edited, before);
+  return edit_file(path, limits, [&](std::string_view content) { return edit_main_cf(content, path, edits, limits); });
 }
 
 }  // namespace stagepost::config

@@ -1,0 +1,161 @@
+#include "config/name_check.hpp"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "base/text.hpp"
+
+namespace stagepost::config {
+namespace {
+
+using Names = std::set<std::string, std::less<>>;
+
+/// Table types whose name may be a prefix of parameters in main.cf (`ldap:foo` reads foo_server_host ...).
+constexpr std::string_view kPrefixTypes[] = {"ldap:", "mysql:", "pgsql:", "sqlite:", "memcache:"};
+
+void add_table_prefixes(std::string_view value, Names& prefixes) {
+  for (const std::string_view type : kPrefixTypes) {
+    for (std::size_t at = value.find(type); at != std::string_view::npos; at = value.find(type, at + 1)) {
+      const std::size_t start = at + type.size();
+      const std::size_t end = std::min(value.find_first_of(", \t\r\n}", start), value.size());
+      if (end > start && value[start] != '/') { prefixes.emplace(value.substr(start, end - start)); }
+    }
+  }
+}
+
+bool has_prefix(std::string_view name, const Names& prefixes) {
+  return std::ranges::any_of(prefixes, [&](const std::string& prefix) {
+    return name.size() > prefix.size() + 1 && name.starts_with(prefix) && name[prefix.size()] == '_';
+  });
+}
+
+/// Edit distance, or anything above `limit` as soon as it must be more.
+std::size_t distance(std::string_view a, std::string_view b, std::size_t limit) {
+  if (a.size() > b.size() + limit || b.size() > a.size() + limit) { return limit + 1; }
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+std::string suggestion_for(std::string_view name) {
+  constexpr std::size_t kLimit = 2;
+  std::string_view best;
+  std::size_t best_distance = kLimit + 1;
+  if (name.size() > 200) { return ""; }
+  for (const Parameter& parameter : parameters()) {
+    if (const std::size_t d = distance(name, parameter.name, kLimit); d < best_distance) {
+      best = parameter.name;
+      best_distance = d;
+    }
+  }
+  return std::string(best);
+}
+
+void add_service_names(const MasterCf& master, NameUse& use) {
+  static constexpr std::array<std::string_view, 6> kAgents{"smtp", "lmtp", "local", "virtual", "pipe", "error"};
+  for (const ServiceEntry& service : master.services) {
+    const bool agent = std::ranges::find(kAgents, service.command) != kAgents.end();
+    const bool command = service.command == "pipe" || service.command == "spawn";
+    for (const ServiceParameter& row : service_parameters()) {
+      if (row.only_commands ? !command : !agent) { continue; }
+      std::string name = service.name + std::string(row.suffix);
+      if (find_parameter(name) == nullptr) { use.service_names.emplace(std::move(name), &row); }
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string_view> referenced_names(std::string_view text) {
+  std::vector<std::string_view> names;
+  for (std::size_t at = text.find('$'); at != std::string_view::npos; at = text.find('$', at)) {
+    ++at;
+    if (at < text.size() && text[at] == '$') {
+      ++at;
+      continue;
+    }
+    if (at < text.size() && (text[at] == '{' || text[at] == '(')) {
+      ++at;
+      while (at < text.size() && text::is_space(text[at])) { ++at; }
+    }
+    std::size_t end = at;
+    while (end < text.size() && (text::is_alnum(text[end]) || text[end] == '_')) { ++end; }
+    if (end > at) { names.push_back(text.substr(at, end - at)); }
+    at = end;
+  }
+  return names;
+}
+
+NameUse check_names(const Snapshot& config, const MasterCf& master) {
+  NameUse use;
+  add_service_names(master, use);
+
+  Names referenced;
+  Names prefixes;
+  const auto scan = [&](std::string_view value) {
+    for (const std::string_view name : referenced_names(value)) { referenced.emplace(name); }
+  };
+  for (const Parameter& row : parameters()) {
+    if (row.type != Type::raw) { scan(row.default_text); }
+  }
+
+  // What the administrator wrote: values of main.cf (the last of each name) and of -o.
+  const std::vector<std::string> names_set = config.names_set();
+  Names defined(names_set.begin(), names_set.end());
+  struct Written {
+    const std::string* file;
+    std::string_view name;
+    std::string_view value;
+  };
+  std::vector<Written> written;
+  for (const std::string& name : names_set) { written.push_back({&config.main_cf().file, name, config.raw(name)}); }
+  for (const ServiceEntry& service : master.services) {
+    for (const auto& [name, value] : service.overrides) {
+      written.push_back({&master.file, name, value});
+      defined.emplace(name);
+    }
+  }
+  Names undefined_seen;
+  std::vector<Written> references;
+  for (const Written& item : written) {
+    if (const Parameter* parameter = find_parameter(item.name); parameter != nullptr && parameter->type == Type::raw) {
+      continue;  // its $names belong to the program that uses it
+    }
+    scan(item.value);
+    add_table_prefixes(item.value, prefixes);
+    if (item.name == "smtpd_restriction_classes") {
+      for (std::string& name : split_list(config.expand_text(item.value).value_or(std::string(item.value)))) {
+        referenced.insert(std::move(name));
+      }
+    }
+    for (const std::string_view name : referenced_names(item.value)) { references.push_back({item.file, name, {}}); }
+  }
+  const auto known = [&](std::string_view name) {
+    return find_parameter(name) != nullptr || use.service_names.contains(name);
+  };
+  for (const Written& reference : references) {
+    if (!known(reference.name) && !defined.contains(reference.name) && undefined_seen.emplace(reference.name).second) {
+      use.undefined.push_back({*reference.file, std::string(reference.name)});
+    }
+  }
+  for (const Written& item : written) {
+    if (known(item.name)) { continue; }
+    if (referenced.contains(item.name) || has_prefix(item.name, prefixes)) {
+      use.user_names.emplace(item.name);
+    } else {
+      use.unused.push_back({*item.file, std::string(item.name), std::string(item.value), suggestion_for(item.name)});
+    }
+  }
+  return use;
+}
+
+}  // namespace stagepost::config
