@@ -1,5 +1,7 @@
 #include "ipc/channel.hpp"
 
+#include <utility>
+
 #include <cerrno>
 #include <sys/socket.h>
 
@@ -18,6 +20,13 @@ net::Task<Result<Frame>> Channel::receive(Deadline deadline) {
   if (!whole) { co_return std::unexpected(whole.error()); }
   unread_ = whole->size();
   co_return Frame{header->type, whole->substr(kHeaderBytes)};
+}
+
+net::Task<Result<>> Channel::wait_input(Deadline deadline) {
+  io_.consume(std::exchange(unread_, 0));
+  const auto peeked = co_await io_.peek(deadline);
+  if (!peeked) { co_return std::unexpected(peeked.error()); }
+  co_return Result<>{};
 }
 
 bool Channel::stale() const {

@@ -46,6 +46,9 @@ class Channel {
     co_return reply;
   }
 
+  /// Waits until the peer sends (or has sent) something further; the frame of the last receive is gone then.
+  [[nodiscard]] net::Task<Result<>> wait_input(Deadline deadline);
+
   [[nodiscard]] net::BufferedStream& io() { return io_; }
   /// True when the peer sent bytes or closed while no reply was due: an idle connection that must not be reused.
   [[nodiscard]] bool stale() const;

@@ -26,6 +26,7 @@ bool may_send(Verb verb, Sender from) {
     case Verb::go:
     case Verb::stay:
     case Verb::wakeup:
+    case Verb::contended:
     case Verb::shutdown:
       return from == Sender::master;
   }

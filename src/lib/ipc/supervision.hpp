@@ -44,12 +44,14 @@ enum class Verb : std::uint8_t {
   idle = 6,       ///< nothing to do for max_idle and no longer accepting: may I go?
   retiring = 7,   ///< accepts nothing any more; value = sessions left. Repeated at every change.
   // master to child
-  quota = 16,     ///< value = sessions it may serve at once from now on (kUnlimited possible)
-  stress = 17,    ///< value 1: the service is at its limit; 0: no longer
-  drain = 18,     ///< accept nothing more, finish, exit; a newer process takes over
-  go = 19,        ///< answer to idle: exit
-  stay = 20,      ///< answer to idle: there is work, accept again
-  wakeup = 21,    ///< the service's wakeup timer
+  quota = 16,   ///< value = sessions it may serve at once from now on (kUnlimited possible)
+  stress = 17,  ///< value 1: the service is at its limit; 0: no longer
+  drain = 18,   ///< accept nothing more, finish, exit; a newer process takes over
+  go = 19,      ///< answer to idle: exit
+  stay = 20,    ///< answer to idle: there is work, accept again
+  wakeup = 21,  ///< the service's wakeup timer
+  contended =
+      23,         ///< value 1: no further process can start, clients wait: give up idle sessions for them; 0: no longer
   shutdown = 22,  ///< the mail system stops: finish what can't be repeated, exit within seconds
 };
 

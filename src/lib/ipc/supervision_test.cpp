@@ -26,7 +26,7 @@ TEST(Supervision, VerbsOfTheOtherSideAreRefused) {
     const bool child = decode(packet, Sender::child).has_value();
     const bool master = decode(packet, Sender::master).has_value();
     EXPECT_EQ(child, verb >= 1 && verb <= 7) << verb;
-    EXPECT_EQ(master, verb >= 16 && verb <= 22) << verb;
+    EXPECT_EQ(master, verb >= 16 && verb <= 23) << verb;
   }
 }
 
