@@ -15,7 +15,9 @@
 #include "base/deadline.hpp"
 #include "base/result.hpp"
 #include "config/snapshot.hpp"
+#include "ipc/channel.hpp"
 #include "ipc/supervision.hpp"
+#include "net/buffered_stream.hpp"
 #include "net/event_loop.hpp"
 #include "net/socket_stream.hpp"
 #include "net/task.hpp"
@@ -60,6 +62,9 @@ struct Options {
   User user = User::mail_owner;
   Lifetime lifetime = Lifetime::on_demand;
   Needs needs = {};
+  /// For services of our own processes (proxymap, trivial-rewrite): with maxproc 1 in master.cf, one process serves
+  /// every client, i.e. the kind is single then.
+  bool single_at_limit_one = false;
   /// A single daemon whose successor may start while it still drains (postscreen). Otherwise the successor waits.
   bool overlap = false;
   Prepare prepare = nullptr;
@@ -79,13 +84,20 @@ class SessionContext {
   /// Waits for the next request of an idle client. Fails when the deadline passes, and with operation_canceled when
   /// the process drains or needs the place for a new client: close the connection then. Request loops of IPC services
   /// use this instead of a bare read, so that idle clients never keep others out.
-  [[nodiscard]] net::Task<Result<>> wait_request(net::Stream& stream, Deadline deadline);
+  [[nodiscard]] net::Task<Result<>> wait_request(ipc::Channel& channel, Deadline deadline);
+  [[nodiscard]] net::Task<Result<>> wait_request(net::BufferedStream& stream, Deadline deadline);
+
+  SessionContext(Context& context, config::SnapshotPtr config) : context_(&context), config_(std::move(config)) {}
 
  private:
   friend class Context;
-  Context* context_ = nullptr;
+  [[nodiscard]] bool waits() const;
+  void evict();
+  net::Task<Result<>> while_idle(net::BufferedStream& stream, net::Task<Result<>> wait);
+
+  Context* context_;
   config::SnapshotPtr config_;
-  net::Stream* idle_in_ = nullptr;  // the stream of a pending wait_request
+  net::BufferedStream* idle_in_ = nullptr;  // of a pending wait_request
   bool evicted_ = false;
   SteadyClock::time_point idle_since_{};
 };
@@ -117,8 +129,8 @@ class Context {
   void count(std::size_t slot, std::uint64_t by = 1);
 
   /// Accepts clients and runs `handler` for each, in its own task, until drain, max_use or max_idle; returns when the
-  /// last session has ended. At the quota nothing is accepted; if a session waits in wait_request then, the one that
-  /// has been idle longest is closed in favour of a waiting client.
+  /// last session has ended. At the quota nothing is accepted. When the whole service is at its limit, the
+  /// session that has waited longest in wait_request is closed in favour of a waiting client.
   [[nodiscard]] net::Task<Result<>> serve_sessions(SessionHandler handler);
   /// Runs `handler` for each trigger (one at a time) and for each wakeup of master, until drain, max_use or max_idle.
   [[nodiscard]] net::Task<Result<>> serve_triggers(TriggerHandler handler);

@@ -1,0 +1,247 @@
+// Accepting: clients, triggers and datagrams on the inherited descriptors, within the gate's limits.
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/defer.hpp"
+#include "base/sys.hpp"
+#include "daemon/context_impl.hpp"
+#include "log/log.hpp"
+
+namespace stagepost::daemon {
+
+namespace {
+
+/// A pass client sends its descriptor right after connecting; a trigger client its bytes.
+constexpr std::chrono::seconds kHandOverLimit{10};
+
+net::AcceptedConnection describe(std::unique_ptr<net::Stream> stream, std::size_t listener) {
+  net::AcceptedConnection connection;
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  const int fd = stream->native_handle();
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
+    connection.peer = net::Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address));
+  }
+  length = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
+    connection.local = net::Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address));
+  }
+  connection.stream = std::move(stream);
+  connection.listener = listener;
+  return connection;
+}
+
+/// Errors of accept that concern one client or another process that was faster; everything else is ours.
+bool only_this_client(int error) {
+  return error == EAGAIN || error == EINTR || error == ECONNABORTED || error == EPROTO || error == EPERM;
+}
+
+}  // namespace
+
+net::Task<Result<unique_fd>> receive_descriptor(net::EventLoop& loop, int socket, Deadline deadline) {
+  const auto readable = co_await net::wait_fd_readable(loop, socket, deadline);
+  if (!readable) { co_return std::unexpected(readable.error()); }
+  std::array<char, 256> bytes{};
+  iovec data{.iov_base = bytes.data(), .iov_len = bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got < 0) { co_return errno_failure("receive descriptor"); }
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+      header->cmsg_len != CMSG_LEN(sizeof(int))) {
+    co_return failure("no descriptor came with the message", std::errc::bad_message);
+  }
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  co_return unique_fd(fd);
+}
+
+/// True: a client can be accepted on this listener now. False: the process stops.
+net::Task<bool> Context::Impl::wait_for_client(std::size_t index) {
+  while (!stopped()) {
+    if (!may_accept() || (!gate.open() && !(contended && someone_idle()))) {
+      const auto woken = co_await changed.wait(Deadline::never());
+      if (!woken) { co_return false; }
+      continue;
+    }
+    const auto readable = co_await net::wait_fd_readable(loop, listeners[index].get(), Deadline::never());
+    if (!readable) { co_return false; }
+    if (!may_accept()) { continue; }
+    if (gate.open()) { co_return true; }
+    if (contended && evict_one()) {
+      // The place is free when that session has ended, which wakes us.
+      const auto woken = co_await changed.wait(within(std::chrono::seconds(1)));
+      if (!woken && !woken.error().is(std::errc::timed_out)) { co_return false; }
+    }
+  }
+  co_return false;
+}
+
+net::Task<> Context::Impl::accept_clients(Context& context, std::size_t index, const SessionHandler& handler) {
+  for (;;) {
+    const bool ready = co_await wait_for_client(index);
+    if (!ready) { co_return; }
+    unique_fd socket(::accept4(listeners[index].get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (socket) {
+      gate.session_began();
+      session_tasks.spawn(run_session(context, std::move(socket), index, handler));
+      publish();
+      continue;
+    }
+    const int error = errno;
+    if (only_this_client(error)) { continue; }
+    log::warning("accept connection: {}", errno_failure(error, "accept").error().message());
+    const auto slept = co_await net::sleep_until(within(std::chrono::seconds(1)));
+    if (!slept) { co_return; }
+  }
+}
+
+net::Task<> Context::Impl::run_session(Context& context, unique_fd socket, std::size_t index,
+                                       const SessionHandler& handler) {
+  SessionContext session(context, context.config());
+  sessions.insert(&session);
+  const Defer end([this, &session] {
+    sessions.erase(&session);
+    gate.session_ended();
+    board.page().completed.fetch_add(1);
+    publish();
+  });
+  if (arguments.service_type == "pass") {
+    auto passed = co_await receive_descriptor(loop, socket.get(), within(kHandOverLimit));
+    if (!passed) {
+      log::warning("service {}: {}", arguments.service_name, passed.error().message());
+      co_return;
+    }
+    socket = std::move(*passed);
+  }
+  auto stream = net::make_stream(loop, std::move(socket));
+  if (!stream) {
+    log::warning("service {}: {}", arguments.service_name, stream.error().message());
+    co_return;
+  }
+  auto connection = describe(std::move(*stream), index);
+  co_await handler(std::move(connection), session);
+}
+
+net::Task<Result<>> Context::serve_sessions(SessionHandler handler) {
+  for (std::size_t i = 0; i < impl_->listeners.size(); ++i) {
+    impl_->acceptors.spawn(impl_->accept_clients(*this, i, handler));
+  }
+  co_await impl_->acceptors.join();
+  co_await impl_->session_tasks.join();
+  co_return Result<>{};
+}
+
+net::Task<> Context::Impl::read_trigger(unique_fd socket) {
+  auto stream = net::make_stream(loop, std::move(socket));
+  if (!stream) { co_return; }
+  std::string bytes(kTriggerBytes, '\0');
+  std::size_t used = 0;
+  const Deadline deadline = within(kHandOverLimit);
+  while (used < bytes.size()) {
+    const auto got = co_await (*stream)->read_some(std::span<char>(bytes).subspan(used), deadline);
+    if (!got || *got == 0) { break; }
+    used += *got;
+  }
+  if (used > 0) {
+    bytes.resize(used);
+    add_trigger(std::move(bytes));
+  }
+}
+
+net::Task<> Context::Impl::accept_triggers(std::size_t index) {
+  const bool fifo = arguments.service_type == "fifo";
+  const int fd = listeners[index].get();
+  for (;;) {
+    const auto readable = co_await net::wait_fd_readable(loop, fd, Deadline::never());
+    if (!readable) { co_return; }
+    while (asking && !stopped()) {
+      const auto woken = co_await changed.wait(Deadline::never());
+      if (!woken) { co_return; }
+    }
+    if (fifo) {
+      std::string bytes(kTriggerBytes, '\0');
+      const auto got = sys::read(fd, bytes);
+      if (got && *got > 0) {
+        bytes.resize(*got);
+        add_trigger(std::move(bytes));
+      }
+      continue;
+    }
+    // Few at a time: whoever may connect must not be able to fill our memory or descriptors with open triggers.
+    co_await session_tasks.room();
+    unique_fd socket(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (socket && session_tasks.size() < kPendingTriggers) {
+      session_tasks.spawn(read_trigger(std::move(socket)));
+    } else if (socket || !only_this_client(errno)) {
+      const auto slept = co_await net::sleep_until(within(std::chrono::milliseconds(100)));
+      if (!slept) { co_return; }
+    }
+  }
+}
+
+net::Task<Result<>> Context::serve_triggers(TriggerHandler handler) {
+  Impl& impl = *impl_;
+  impl.takes_triggers = true;
+  for (std::size_t i = 0; i < impl.listeners.size(); ++i) { impl.acceptors.spawn(impl.accept_triggers(i)); }
+  for (;;) {
+    if (!impl.triggers.empty()) {
+      std::string bytes = std::move(impl.triggers.front());
+      impl.triggers.pop_front();
+      // A trigger that came in time is served even if max_use or a drain came meanwhile.
+      const bool counted = impl.gate.open();
+      if (counted) { impl.gate.session_began(); }
+      impl.publish();
+      co_await handler(std::move(bytes));
+      if (counted) {
+        impl.gate.session_ended();
+        impl.board.page().completed.fetch_add(1);
+      }
+      impl.publish();
+      continue;
+    }
+    if (impl.stopped()) { break; }
+    const auto woken = co_await impl.changed.wait(Deadline::never());
+    if (!woken) { break; }
+  }
+  impl.takes_triggers = false;
+  co_await impl.acceptors.cancel_and_join();
+  co_await impl.session_tasks.cancel_and_join();
+  co_return Result<>{};
+}
+
+net::Task<> Context::Impl::accept_datagrams(std::size_t index, const DatagramHandler& handler) {
+  std::string buffer(kDatagramBytes, '\0');
+  const int fd = listeners[index].get();
+  for (;;) {
+    const auto readable = co_await net::wait_fd_readable(loop, fd, Deadline::never());
+    // What is in the queue was sent before we stopped; a logger does not leave it to a successor that may not come.
+    for (int count = 0; count < 256; ++count) {
+      const ssize_t got = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (got < 0) { break; }
+      handler(std::string_view(buffer).substr(0, static_cast<std::size_t>(got)));
+      idle_since = SteadyClock::now();
+      if (asking) { asking = false; }
+    }
+    if (!readable || stopped()) { co_return; }
+  }
+}
+
+net::Task<Result<>> Context::serve_datagrams(DatagramHandler handler) {
+  for (std::size_t i = 0; i < impl_->listeners.size(); ++i) {
+    impl_->acceptors.spawn(impl_->accept_datagrams(i, handler));
+  }
+  co_await impl_->acceptors.join();
+  co_return Result<>{};
+}
+
+}  // namespace stagepost::daemon
