@@ -63,6 +63,15 @@ def command(pid):
         return ""
 
 
+def effective_uid(pid):
+    """The effective user id, or None when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[2]) for line in file if line.startswith("Uid:"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def cpu_seconds(pids):
     """User + system time of `pids` and of the children they have reaped."""
     total = 0

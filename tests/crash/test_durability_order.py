@@ -1,0 +1,214 @@
+"""Power-cut model: no success is reported before the message is on stable storage.
+
+strace records the system calls of the whole process tree in the order in which they happened. For every "250 ... queued as ID" that
+smtpd sends, and every sendmail that exits with 0, the calls before it must contain either
+  - all writes to the message's queue file followed by an fsync or fdatasync of that file (and, had it been renamed after that sync,
+    an fsync of the directory), or
+  - a write of the message's queue id to a journal file followed by a sync of that journal.
+A freshly created file's directory entry is durable with the file's own fsync on ext4, xfs and btrfs.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from support import procs
+from support.mta import QUEUES, Instance
+from support.sink import Sink
+from support.waiting import wait_for
+
+CALLS = ("write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendfile,fsync,fdatasync,syncfs,sync_file_range,openat,open,creat,rename,renameat,"
+         "renameat2,link,linkat,unlink,unlinkat,fchmod,exit_group")
+LINE = re.compile(r"^(?P<pid>\d+) +(?:(?P<resumed><\.\.\. (?P<name2>\w+) resumed>)|(?P<name>\w+)\()(?P<rest>.*)$")
+QUEUE_FILE = re.compile(r"/(?:%s)/(?:[0-9A-F]/)*(\w{6,})$" % "|".join(QUEUES))
+RESULT = re.compile(r" = (-?\d+|\?)(<[^>]*>)?(?: \w+ \(.*\))?$")
+
+
+class Call:
+    """One finished system call: `started` and `ended` are positions in the trace."""
+    __slots__ = ("pid", "name", "arguments", "result", "result_path", "started", "ended")
+
+    def __init__(self, pid, name, arguments, started):
+        self.pid, self.name, self.arguments, self.started = pid, name, arguments, started
+        self.result, self.result_path, self.ended = None, None, None
+
+    def finish(self, rest, ended):
+        match = RESULT.search(rest)
+        if match:
+            self.result = int(match[1]) if match[1] not in "?" else None
+            self.result_path = match[2][1:-1] if match[2] else None
+            self.arguments += rest[:match.start()]
+        else:
+            self.arguments += rest
+        self.ended = ended
+
+    @property
+    def path(self):
+        """The path behind the descriptor in the first argument (strace -y)."""
+        match = re.match(r"\d+<([^>]*)>", self.arguments)
+        return match[1] if match else None
+
+
+def parse(trace):
+    """All finished calls in order of their start."""
+    calls, pending = [], {}
+    with open(trace, encoding="utf-8", errors="backslashreplace") as file:
+        for position, line in enumerate(file):
+            match = LINE.match(line.rstrip("\n"))
+            if not match:
+                continue
+            pid, rest = int(match["pid"]), match["rest"]
+            if match["resumed"]:
+                call = pending.pop((pid, match["name2"]), None)
+                if call:
+                    call.finish(rest, position)
+                continue
+            call = Call(pid, match["name"], "", position)
+            calls.append(call)
+            if rest.endswith("<unfinished ...>"):
+                call.arguments = rest[:-len("<unfinished ...>")]
+                pending[(pid, call.name)] = call
+            else:
+                call.finish(rest, position)
+    return calls
+
+
+WRITES = {"write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile"}
+SYNCS = {"fsync", "fdatasync"}
+
+
+def durable_before(calls, identities, limit):
+    """Checks that one of these file names (ids) was durable before position `limit`; returns a reason why not, or None."""
+    written, synced, renamed, directory_synced = None, None, None, None
+    journal_written, journal_synced = None, None
+    for call in calls:
+        if call.started >= limit:
+            break
+        path = call.path or ""
+        base = os.path.basename(path.replace(" (deleted)", ""))
+        is_file = base in identities and QUEUE_FILE.search(path)
+        if call.name in WRITES and is_file:
+            written = call.started
+        elif call.name in SYNCS and is_file and call.result == 0 and call.ended < limit:
+            synced = call.started
+        elif call.name.startswith("rename") and call.result == 0 and any(re.search(rf'[/"]{i}"', call.arguments) for i in identities):
+            # Moving between queues under one name is harmless, whichever directory survives: recovery reads them all.
+            if len({os.path.basename(p) for p in re.findall(r'"([^"]+)"', call.arguments)}) > 1:
+                renamed = call.ended
+        elif call.name in SYNCS and call.result == 0 and call.ended < limit and re.search(r"/(?:%s)(?:/[0-9A-F])*$" % "|".join(QUEUES), path):
+            directory_synced = call.started
+        elif "/journal/" in path and call.name in WRITES and any(i in call.arguments for i in identities):
+            journal_written = call.ended
+        elif "/journal/" in path and call.name in SYNCS and call.result == 0 and call.ended < limit:
+            journal_synced = call.started
+    if journal_written is not None and journal_synced is not None and journal_synced > journal_written:
+        return None
+    if written is None:
+        return "its queue file was never written"
+    if synced is None or synced < written:
+        return "it was not synced after the last write"
+    if renamed is not None and renamed > synced and (directory_synced is None or directory_synced < renamed):
+        return "it got its final name after the sync and the directory was not synced"
+    return None
+
+
+@pytest.fixture(scope="module")
+def trace(suite, tmp_path_factory):
+    """Runs mail through a traced instance; gives the parsed calls, the acknowledged ids and the instance's queue directory."""
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    out = tmp_path_factory.mktemp("trace") / "trace"
+    submitted = tmp_path_factory.mktemp("trace") / "sendmail"
+    with Sink() as sink, Instance(suite, relayhost=sink.nexthop, minimal_backoff_time="300s", queue_run_delay="300s") as mta:
+        sink.on("RCPT", "550 5.1.1 no", match="reject")
+        pids = [argument for pid in mta.tree() for argument in ("-p", str(pid))]
+        tracer = subprocess.Popen(["strace", "-f", "-y", "-qq", "-s", "400", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(out), *pids],
+                                  stderr=subprocess.PIPE)
+        try:
+            wait_for(lambda: tracer.poll() is None and all(traced(pid) for pid in mta.tree()), 15, "strace to attach")
+            ids = [mta.submit(f"r{n}@remote.test", body="line\r\n" * (200 * n)) for n in range(12)]
+            bounced = mta.submit("reject@remote.test", sender="back@remote.test")
+            sink.wait_for_recipient("back@remote.test")
+            mta.wait_removed(bounced)
+            exits = [subprocess.run(["strace", "-f", "-y", "-qq", "-s", "400", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", f"{submitted}{n}",
+                                     mta.suite.program("sendmail"), f"s{n}@remote.test"], input=b"Subject: x\n\n" + b"line\n" * 100 * (n + 1),
+                                    env=mta.environment(), timeout=60, check=False).returncode for n in range(3)]
+            mta.wait_empty()
+            log = mta.log
+            log.refresh()
+        finally:
+            tracer.terminate()
+            tracer.wait(20)
+        yield {"calls": parse(out), "ids": ids, "bounced": bounced, "exits": exits, "sendmail": [parse(f"{submitted}{n}") for n in range(3)],
+               "log": log, "mta": mta}
+
+
+def traced(pid):
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in file)
+    except FileNotFoundError:
+        return not procs.alive(pid)
+
+
+def acknowledgement(calls, message_id):
+    return next((c.started for c in calls if c.name in ("write", "sendto", "sendmsg", "writev")
+                 and re.search(rf"250 2\.0\.0 Ok: (\d+ bytes )?queued as {message_id}\b", c.arguments)), None)
+
+
+def test_smtp_reply_comes_after_the_sync(trace):
+    for message_id in trace["ids"] + [trace["bounced"]]:
+        position = acknowledgement(trace["calls"], message_id)
+        assert position is not None, f"no 250 for {message_id} in the trace"
+        assert durable_before(trace["calls"], {message_id}, position) is None, f"{message_id}: {durable_before(trace['calls'], {message_id}, position)}"
+
+
+def test_sendmail_exits_after_the_sync(trace):
+    assert trace["exits"] == [0, 0, 0]
+    for calls in trace["sendmail"]:
+        first = calls[0].pid
+        end = next(c.started for c in calls if c.name == "exit_group" and c.pid == first)
+        names = {os.path.basename(c.path) for c in calls if c.name in WRITES and c.path and "/maildrop/" in c.path}
+        assert names, "no write to a maildrop file in the trace"
+        # The file may be created under another name first; all names of the file count as one.
+        for call in calls:
+            if call.name.startswith("rename") and any(n in call.arguments for n in names):
+                names |= {os.path.basename(p) for p in re.findall(r'"([^"]+)"', call.arguments)}
+        reason = durable_before(calls, names, end)
+        assert reason is None, f"{names}: {reason}"
+
+
+def test_bounced_message_is_removed_after_its_bounce_is_durable(trace):
+    notice = trace["log"].find(rf"{trace['bounced']}: sender non-delivery notification: (\w+)$")[0][1]
+    removal = next(c.started for c in trace["calls"] if c.name.startswith("unlink") and c.result == 0
+                   and re.search(rf'"(?:\S*/)?active/(?:\w/)?{trace["bounced"]}"', c.arguments))
+    assert durable_before(trace["calls"], {notice}, removal) is None, durable_before(trace["calls"], {notice}, removal)
+
+
+def test_maildrop_file_is_removed_after_cleanup_made_it_durable(trace):
+    """pickup hands the message on; the old copy may go only when the new one is safe."""
+    calls = trace["calls"]
+    removals = [c for c in calls if c.name.startswith("unlink") and c.result == 0 and re.search(r'"(?:\S*/)?maildrop/', c.arguments)]
+    assert len(removals) >= 3
+    picked = trace["log"].find(r"pickup\[\d+\]: (\w+): uid=")
+    assert len(picked) == 3
+    for match, removal in zip(picked, removals):
+        assert durable_before(calls, {match[1]}, removal.started) is None, match[1]
+
+
+def test_the_checker_itself_finds_an_early_reply(tmp_path):
+    """The check must be able to fail: the same trace with the reply before the fsync."""
+    lines = ['10 openat(AT_FDCWD, "incoming/ABCDEF1", O_RDWR|O_CREAT|O_EXCL, 0600) = 5</q/incoming/ABCDEF1>', '10 write(5</q/incoming/ABCDEF1>, "C"..., 90) = 90']
+    sync, reply = '10 fsync(5</q/incoming/ABCDEF1>) = 0', '11 write(9<TCP:[1]>, "250 2.0.0 Ok: queued as ABCDEF1\\r\\n", 33) = 33'
+    for order, durable in (([sync, reply], True), ([reply, sync], False), ([reply], False)):
+        path = tmp_path / "trace"
+        path.write_text("\n".join(lines + order) + "\n", encoding="utf-8")
+        calls = parse(path)
+        assert (durable_before(calls, {"ABCDEF1"}, acknowledgement(calls, "ABCDEF1")) is None) == durable
+    path.write_text("\n".join([lines[0], lines[1], '10 fsync(5</q/incoming/ABCDEF1> <unfinished ...>', reply, '10 <... fsync resumed>) = 0']) + "\n",
+                    encoding="utf-8")
+    calls = parse(path)
+    assert durable_before(calls, {"ABCDEF1"}, acknowledgement(calls, "ABCDEF1")) is not None, "a sync that has not returned does not count"

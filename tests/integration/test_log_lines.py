@@ -1,0 +1,83 @@
+"""The log of one message's life, line by line: what log analysers parse."""
+
+import re
+
+CLIENT = r"(?:localhost|unknown)\[127\.0\.0\.1\]"
+DELAYS = r"delay=[\d.]+, delays=[\d.]+/[\d.]+/[\d.]+/[\d.]+"
+
+
+def test_the_life_of_a_relayed_message(mta, sink, unique):
+    recipient = f"{unique('life')}@remote.test"
+    mark = mta.log.mark()
+    message_id = mta.submit(recipient, sender="from@origin.test")
+    mta.log.wait(rf"qmgr\[\d+\]: {message_id}: removed$", since=mark)
+    mta.log.wait(r"disconnect from", since=mark)
+    expected = [
+        ("postfix/smtpd", rf"connect from {CLIENT}"),
+        ("postfix/smtpd", rf"{message_id}: client={CLIENT}"),
+        ("postfix/cleanup", rf"{message_id}: message-id=<\d{{14}}\.{message_id}@mx\.stagepost\.test>"),
+        ("postfix/qmgr", rf"{message_id}: from=<from@origin\.test>, size=\d+, nrcpt=1 \(queue active\)"),
+        ("postfix/smtp", rf"{message_id}: to=<{recipient}>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:{sink.port}, {DELAYS}, dsn=2\.0\.0, "
+                         r"status=sent \(250 2\.0\.0 ok, recorded\)"),
+        ("postfix/qmgr", rf"{message_id}: removed"),
+    ]
+    logged = [(line.program, line.text) for line in mta.log.parsed(mark)]
+    position = 0
+    for program, pattern in expected:
+        while position < len(logged) and not (logged[position][0] == program and re.fullmatch(pattern, logged[position][1])):
+            position += 1
+        assert position < len(logged), f"no (further) line {program}: {pattern} in\n" + "\n".join(map(str, logged))
+        position += 1
+    assert any(p == "postfix/smtpd" and re.fullmatch(rf"disconnect from {CLIENT} ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5", t)
+               for p, t in logged)
+
+
+def test_every_line_has_the_syslog_form(mta, unique):
+    mta.wait_removed(mta.submit(f"{unique('form')}@remote.test"))
+    mta.log.refresh()
+    shape = re.compile(r"^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ [\w/.-]+\[\d+\]: \S")
+    assert [line for line in mta.log.raw if not shape.match(line)] == []
+
+
+def test_size_counts_what_is_delivered(mta, sink, unique):
+    recipient = f"{unique('size')}@remote.test"
+    mark = mta.log.mark()
+    message_id = mta.submit(recipient, body="0123456789" * 100)
+    size = int(mta.log.wait(rf"{message_id}: from=<sender@example\.test>, size=(\d+), nrcpt=1", since=mark)[1])
+    data = sink.wait_for_recipient(recipient).data
+    # Line ends count once. The Return-Path is not part of it.
+    assert abs(size - len(data.replace(b"\r\n", b"\n"))) <= data.count(b"\n")
+
+
+def test_rejected_recipient_line(mta):
+    mark = mta.log.mark()
+    with mta.smtp("outside") as client:
+        client.ehlo("helo.test")
+        client.expect(250, "MAIL FROM:<s@origin.test>")
+        client.command("RCPT TO:<nosuch@local.test>")
+        client.quit()
+    mta.log.wait(rf"postfix/smtpd\[\d+\]: NOQUEUE: reject: RCPT from {CLIENT}: 550 5\.1\.1 <nosuch@local\.test>: Recipient address rejected: "
+                 r"User unknown in local recipient table; from=<s@origin\.test> to=<nosuch@local\.test> proto=ESMTP helo=<helo\.test>$", since=mark)
+    mta.log.wait(rf"disconnect from {CLIENT} ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4$", since=mark)
+
+
+def test_control_characters_never_reach_the_log(mta):
+    mark = mta.log.mark()
+    with mta.smtp("outside") as client:
+        client.command(b"EHLO evil\x1b[31m\x07name")
+        client.command(b"MAIL FROM:<\x01\x02@b.test>")
+        client.command(b"MAIL FROM:<a@b.test>")
+        client.command(b"RCPT TO:<\x7f\x1b]0;x@remote.test>")
+    mta.log.wait(r"disconnect from", since=mark)
+    raw = mta.log.path.read_bytes()
+    assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", raw)
+
+
+def test_same_message_to_several_classes_logs_each_recipient(mta, me, unique):
+    name = unique("classes")
+    mark = mta.log.mark()
+    message_id = mta.submit([f"{name}@remote.test", me.address, "box@virtual.test", f"{name}@discard.test"])
+    mta.wait_removed(message_id)
+    agents = {m[1] for m in mta.log.find(rf"postfix/(\w+)\[\d+\]: {message_id}: to=<[^>]+>, .*status=sent", since=mark)}
+    assert agents == {"smtp", "local", "virtual", "discard"}
+    assert mta.log.find(rf"{message_id}: from=<sender@example\.test>, size=\d+, nrcpt=4 \(queue active\)", since=mark)
