@@ -16,6 +16,8 @@ constexpr Parameter kParameters[] = {
     required("daemon_directory", STAGEPOST_BUILD_DAEMON_DIRECTORY),
     required("data_directory", STAGEPOST_BUILD_DATA_DIRECTORY),
     required("default_database_type", "lmdb"),
+    // Name servers to ask instead of those in resolv.conf: "address", "address:port", "[address]:port".
+    text("dns_resolver_nameservers", ""),
     text("html_directory", "no"),
     required("mail_owner", STAGEPOST_BUILD_MAIL_OWNER),
     // "text": Postfix's lines. "json": one object per event.

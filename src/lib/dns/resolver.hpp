@@ -10,7 +10,7 @@
 
 #include "base/deadline.hpp"
 #include "base/result.hpp"
-#include "dns/message.hpp"
+#include "dns/answer.hpp"
 #include "net/endpoint.hpp"
 #include "net/event_loop.hpp"
 #include "net/task.hpp"
@@ -20,29 +20,6 @@ class Snapshot;
 }
 
 namespace stagepost::dns {
-
-enum class Status : std::uint8_t {
-  found,
-  not_found,  ///< the name does not exist (NXDOMAIN)
-  no_data,    ///< the name exists without records of this type
-  temporary,  ///< no usable reply: time-out, SERVFAIL, REFUSED, malformed
-  invalid,    ///< the reply is there but its names are not host names, or the question can't be asked
-};
-
-struct Answer {
-  Status status = Status::temporary;
-  /// Only of the type asked for, CNAME chain removed; not empty when found. In the order of the reply.
-  std::vector<Record> records;
-  /// The reply had the AD bit: validated, if the path to the resolver is trusted.
-  bool authentic = false;
-  /// Owner of the records after CNAMEs.
-  std::string canonical_name;
-  /// What Postfix says: "Host not found", "Host not found, try again", "Host found but no data record of requested
-  /// type", "Malformed or unexpected name server reply", "Invalid name". Empty when found.
-  std::string reason;
-};
-/// "Host or domain name not found. Name service error for name=x type=MX: Host not found"
-[[nodiscard]] std::string describe_failure(std::string_view name, std::string_view type, std::string_view reason);
 
 enum class Families : std::uint8_t { ipv4 = 1, ipv6 = 2, both = 3 };
 [[nodiscard]] constexpr bool has(Families set, Families one) {
@@ -81,11 +58,10 @@ struct ResolverSettings {
   /// Longest time an answer is kept, whatever its TTL. Zero for both turns the cache off.
   std::chrono::seconds cache_time{300};
   std::chrono::seconds negative_cache_time{10};
-  /// Host names and addresses looked up before DNS by client_name() and host_addresses(hosts_file); "" for none.
+  /// Looked up before DNS by client_name(); "" for none. Read when the resolver is made.
   std::string hosts_file = "/etc/hosts";
-  Families families = Families::both;
 
-  /// From dns_resolver_nameservers and inet_protocols.
+  /// From dns_resolver_nameservers.
   [[nodiscard]] static Result<ResolverSettings> from(const config::Snapshot& config);
 };
 /// List of "host:port", "[v6]:port" or bare addresses; default port 53. Error: anything that is not an address.
@@ -111,7 +87,7 @@ class Resolver {
   [[nodiscard]] net::Task<Answer> lookup(std::string name, Type type, LookupOptions options, Deadline deadline);
   [[nodiscard]] net::Task<Answer> lookup(std::string name, Type type, Deadline deadline);
 
-  /// A and AAAA as `families` says, asked at the same time. A literal address gives itself without a query. Found if
+  /// AAAA and A as `families` says. A literal address gives itself without a query. Found if
   /// either has addresses; temporary if none has and either failed so.
   [[nodiscard]] net::Task<HostAddresses> addresses(std::string name, Families families, LookupOptions options,
                                                    Deadline deadline);
