@@ -42,8 +42,8 @@ class Address {
  private:
   Address(std::string local_part, std::string domain)
       : local_part_(std::move(local_part)), domain_(std::move(domain)) {}
-  std::string local_part_;
-  std::string domain_;
+  std::string local_part_ = {};
+  std::string domain_ = {};
 };
 
 enum class PathError {
@@ -70,8 +70,8 @@ struct PathOptions {
 /// The first path of an SMTP argument: the bytes up to the white space that ends it (white space inside <> or quotes
 /// does not), and the rest.
 struct PathSplit {
-  std::string_view path;
-  std::string_view rest;
+  std::string_view path = {};
+  std::string_view rest = {};
 };
 [[nodiscard]] PathSplit split_path(std::string_view argument);
 
@@ -85,13 +85,17 @@ struct PathSplit {
 
 /// Local-part split by the first character of `delimiters` (parameter recipient_delimiter) that is a legal split point.
 struct ExtensionSplit {
-  std::string_view user;
+  std::string_view user = {};
   /// Without the delimiter; absent when there is none.
-  std::optional<std::string_view> extension;
+  std::optional<std::string_view> extension = {};
   /// The delimiter found, or NUL.
   char delimiter = '\0';
 };
-[[nodiscard]] ExtensionSplit split_extension(std::string_view local_part, std::string_view delimiters);
+/// Parameter ownreq_special: `special` never splits owner-list and list-request at a '-'.
+enum class OwnerRequest { special, plain };
+/// Never split: postmaster, MAILER-DAEMON, double-bounce, and before the first character.
+[[nodiscard]] ExtensionSplit split_extension(std::string_view local_part, std::string_view delimiters,
+                                             OwnerRequest owner_request = OwnerRequest::special);
 /// "user@domain" without the extension; nullopt when there is none to remove.
 [[nodiscard]] std::optional<std::string> strip_extension(std::string_view internal, std::string_view delimiters);
 

@@ -20,9 +20,9 @@ struct AddressListLimits {
 
 /// An address of the list, in external form, and what stands around it.
 struct ListedAddress {
-  std::string address;
+  std::string address = {};
   /// Display name (unquoted) or, for "user@host (Name)", the comment.
-  std::string display_name;
+  std::string display_name = {};
 };
 
 /// All addresses of a field body or of a command-line argument, group members included, group names not.
@@ -33,7 +33,7 @@ using AddressRewriter = std::function<std::string(std::string_view external)>;
 
 struct RewrittenField {
   /// The whole field: "Name: " and the list, one address to a line when it does not fit, as Postfix folds.
-  std::string field;
+  std::string field = {};
   /// False when no address changed; `field` is then the input, byte for byte.
   bool changed = false;
   /// Tokens were dropped (AddressListLimits::tokens).

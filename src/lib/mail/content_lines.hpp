@@ -15,7 +15,7 @@ namespace stagepost::mail {
 
 /// Parameter smtpd_forbid_bare_newline.
 enum class BareNewline : std::uint8_t {
-  allow,      // no: LF ends a line, and LF.LF or LF.CRLF ends the message
+  allow,      // no: LF ends a line after any number of CR, and LF.LF or LF.CRLF ends the message
   normalize,  // yes, normalize: LF ends a line, only CRLF.CRLF ends the message
   note,       // as normalize; the caller logs what report() says
   reject,     // as normalize; the caller refuses the message when report() says so
@@ -83,13 +83,19 @@ class ContentDecoder {
 
   std::size_t feed_to(std::string_view input, SinkRef sink);
   void finish_to(SinkRef sink);
+  std::string_view drain(std::string_view text, SinkRef sink);
+  void complete_line(std::string_view text, SinkRef sink);
+  void emit(std::string_view text, LineEnd end, SinkRef sink);
+  [[nodiscard]] bool is_dot_stuffed(std::string_view text) const;
 
   DecoderOptions options_;
   ContentReport report_;
+  /// Start of an unfinished line, as received; at most line_length_limit and a few octets between calls.
   std::string carry_;
+  /// Octets of the current line already passed on.
+  std::size_t line_octets_ = 0;
+  bool previous_crlf_ = true;  // the DATA command ended in CRLF
   bool ended_ = false;
-  bool at_line_start_ = true;
-  bool last_end_was_crlf_ = true;
 };
 
 /// Encodes content for DATA: CRLF line ends and doubled leading dots.

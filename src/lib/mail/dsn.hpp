@@ -12,8 +12,8 @@ namespace stagepost::dsn {
 
 /// The outcome for one recipient: code "2.0.0", "4.4.1" …, and one line of text for log and report.
 struct Status {
-  std::string code;
-  std::string text;
+  std::string code = {};
+  std::string text = {};
   [[nodiscard]] bool is_success() const { return !code.empty() && code.front() == '2'; }
   [[nodiscard]] bool is_temporary() const { return !code.empty() && code.front() == '4'; }
   [[nodiscard]] bool is_permanent() const { return !code.empty() && code.front() == '5'; }
@@ -37,7 +37,7 @@ enum class Notify : std::uint8_t { none = 0, never = 1, success = 2, failure = 4
 [[nodiscard]] constexpr bool has(Notify set, Notify flag) {
   return (static_cast<unsigned>(set) & static_cast<unsigned>(flag)) != 0;
 }
-/// "NEVER" or a list of SUCCESS, FAILURE, DELAY; case-insensitive; nothing twice, NEVER alone.
+/// "NEVER" or a list of SUCCESS, FAILURE, DELAY; case-insensitive; NEVER stands alone.
 [[nodiscard]] std::optional<Notify> parse_notify(std::string_view value);
 [[nodiscard]] std::string format_notify(Notify notify);
 
@@ -55,16 +55,16 @@ enum class Ret : std::uint8_t { none = 0, full = 1, headers = 2 };
 
 /// The original recipient: address type ("rfc822", "utf-8"), lower case, and the decoded address.
 struct OriginalRecipient {
-  std::string type;
-  std::string address;
+  std::string type = {};
+  std::string address = {};
   friend bool operator==(const OriginalRecipient&, const OriginalRecipient&) = default;
 };
-/// "rfc822;xtext"; decoded. nullopt if malformed, or if the address is empty or not printable.
+/// "rfc822;xtext"; decoded. nullopt if malformed, or if the address holds control characters.
 [[nodiscard]] std::optional<OriginalRecipient> parse_orcpt(std::string_view value);
 /// "rfc822;" and the xtext of the address.
 [[nodiscard]] std::string format_orcpt(const OriginalRecipient& recipient);
 
-/// ENVID: decoded printable text of at most 100 octets encoded (RFC 3461 §4.4); nullopt if malformed.
+/// ENVID (RFC 3461 §4.4): decoded, printable ASCII, not empty; nullopt if malformed.
 [[nodiscard]] std::optional<std::string> parse_envid(std::string_view value);
 
 }  // namespace stagepost::dsn

@@ -33,14 +33,14 @@ enum class Feature : std::uint32_t {
 struct Capabilities {
   std::uint32_t features = 0;
   /// Server's name in the first line.
-  std::string server_name;
+  std::string server_name = {};
   /// 0: no limit announced.
   std::uint64_t size_limit_bytes = 0;
   /// Mechanisms as announced, in order, also those of the broken "AUTH=" form.
-  std::vector<std::string> auth_mechanisms;
+  std::vector<std::string> auth_mechanisms = {};
   /// Attribute names after XFORWARD and XCLIENT, upper case.
-  std::vector<std::string> xforward;
-  std::vector<std::string> xclient;
+  std::vector<std::string> xforward = {};
+  std::vector<std::string> xclient = {};
   [[nodiscard]] bool has(Feature feature) const { return (features & static_cast<std::uint32_t>(feature)) != 0; }
 };
 

@@ -75,9 +75,9 @@ struct HeaderTraits {
 
 /// Views into the field.
 struct HeaderField {
-  std::string_view name;
+  std::string_view name = {};
   /// After the colon and the white space that follows it; line breaks are still in it.
-  std::string_view body;
+  std::string_view body = {};
   HeaderKind kind = HeaderKind::other;
 };
 [[nodiscard]] std::optional<HeaderField> parse_header_field(std::string_view field);

@@ -16,9 +16,9 @@ struct RewriteOptions {
   bool append_at_myorigin = true;
   bool append_dot_mydomain = false;
   /// Domain appended to "user": $myorigin, or remote_header_rewrite_domain in the remote context.
-  std::string_view myorigin;
+  std::string_view myorigin = {};
   /// Domain appended to "user@host"; in the remote context the same as `myorigin`.
-  std::string_view mydomain;
+  std::string_view mydomain = {};
 };
 
 /// All steps below in Postfix's order, on one address in external form; the result is external form. The null address
@@ -42,8 +42,8 @@ struct ResolveOptions {
   bool resolve_null_domain = false;
   bool resolve_numeric_domain = false;
   /// Appended when, after stripping local domains, no domain is left.
-  std::string_view myorigin;
-  std::string_view mydomain;
+  std::string_view myorigin = {};
+  std::string_view mydomain = {};
   bool append_dot_mydomain = false;
   std::string_view empty_address_recipient = "MAILER-DAEMON";
   /// True for domains this machine is the final destination of (mydestination, inet_interfaces, proxy_interfaces).
@@ -54,9 +54,9 @@ struct ResolveOptions {
 struct ResolvedRoute {
   enum class Problem { none, bad_address };
   /// Recipient in internal form, local routing removed.
-  std::string recipient;
+  std::string recipient = {};
   /// Its domain, lower case, or empty.
-  std::string domain;
+  std::string domain = {};
   /// '@', '!' or '%' routing other than user@domain was seen (RESOLVE_FLAG_ROUTED; parameter allow_untrusted_routing).
   bool routed = false;
   Problem problem = Problem::none;

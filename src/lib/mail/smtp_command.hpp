@@ -43,9 +43,9 @@ enum class Verb : std::uint8_t {
 struct Command {
   Verb verb = Verb::empty;
   /// The verb as sent.
-  std::string_view word;
+  std::string_view word = {};
   /// The rest, without white space at either end.
-  std::string_view argument;
+  std::string_view argument = {};
 };
 
 /// `line` is without its line end. Total.
@@ -54,13 +54,12 @@ struct Command {
 
 struct CommandOptions {
   bool strict_rfc821_envelopes = false;
-  /// Which extensions this session offers (EHLO, and not discarded): a parameter of another is 555.
-  bool esmtp = true;
-  bool size = true;
-  bool eight_bit_mime = true;
+  /// Which extensions this session offers: a parameter of another is 555.
+  /// False: RET, ENVID, NOTIFY and ORCPT are 501. (SIZE and BODY are understood whether announced or not, as Postfix.)
   bool dsn = true;
   bool smtputf8 = true;
-  bool auth = true;
+  /// Parameter strict_smtputf8: an address with bytes >= 0x80 needs SMTPUTF8 with MAIL (553 5.6.7).
+  bool strict_smtputf8 = false;
   bool xverp = false;
   bool requiretls = false;
   /// Parameter message_size_limit; 0: none. A larger SIZE is 552 5.3.4.
@@ -72,34 +71,34 @@ struct CommandOptions {
 enum class Body : std::uint8_t { unspecified, seven_bit, eight_bit_mime };
 
 struct MailCommand {
-  mail::Address sender;
+  mail::Address sender = {};
   /// The path as the client wrote it, for logs and policy.
-  std::string_view path;
-  std::optional<std::uint64_t> size_bytes;
+  std::string_view path = {};
+  std::optional<std::uint64_t> size_bytes = {};
   Body body = Body::unspecified;
   bool smtputf8 = false;
   bool requiretls = false;
   /// AUTH= value, xtext decoded ("<>" stays).
-  std::optional<std::string> auth;
+  std::optional<std::string> auth = {};
   dsn::Ret ret = dsn::Ret::none;
   /// Decoded.
-  std::optional<std::string> envid;
+  std::optional<std::string> envid = {};
   /// XVERP: delimiters, or "" for the default ones.
-  std::optional<std::string> verp_delimiters;
+  std::optional<std::string> verp_delimiters = {};
 };
 
 struct RcptCommand {
-  mail::Address recipient;
-  std::string_view path;
+  mail::Address recipient = {};
+  std::string_view path = {};
   dsn::Notify notify = dsn::Notify::none;
-  std::optional<dsn::OriginalRecipient> orcpt;
+  std::optional<dsn::OriginalRecipient> orcpt = {};
 };
 
 /// `argument` of MAIL or RCPT. The error is the reply to send.
 [[nodiscard]] std::expected<MailCommand, Reply> parse_mail(std::string_view argument, const CommandOptions& options);
 [[nodiscard]] std::expected<RcptCommand, Reply> parse_rcpt(std::string_view argument, const CommandOptions& options);
 
-/// RFC 3030 §2.
+/// RFC 3030 §2. Errors are 521 (the stream of chunks is out of step: close after the reply) and 551.
 struct BdatCommand {
   std::uint64_t size_bytes = 0;
   bool last = false;
