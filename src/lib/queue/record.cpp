@@ -175,6 +175,12 @@ std::string_view record_name(RecordType type) {
       return "sender";
     case RecordType::dsn_ret:
       return "dsn_return_flags";
+    case RecordType::dsn_envid:
+      return "dsn_envelope_id";
+    case RecordType::dsn_notify:
+      return "dsn_notify_flags";
+    case RecordType::dsn_original_recipient:
+      return "dsn_original_recipient";
     case RecordType::original_recipient:
       return "original_recipient";
     case RecordType::recipient:

@@ -14,15 +14,18 @@ namespace stagepost::queue {
 
 enum class RecordType : unsigned char {
   // Envelope and extracted segment.
-  size = 'C',         ///< Sizes, see SizeRecord. First record of every file that cleanup wrote.
-  time = 'T',         ///< Arrival time: "seconds microseconds".
-  create_time = 'c',  ///< Creation time as a record of its own (files of old versions).
-  attribute = 'A',    ///< name=value
-  full_name = 'F',    ///< Sender's full name, from sendmail -F.
-  inspector = 'I',    ///< Content inspector.
-  filter = 'L',       ///< Content filter; in the content section the same letter is a partial line.
-  sender = 'S',       ///< Envelope sender.
-  dsn_ret = '<',      ///< RET of old versions (now an attribute).
+  size = 'C',                    ///< Sizes, see SizeRecord. First record of every file that cleanup wrote.
+  time = 'T',                    ///< Arrival time: "seconds microseconds".
+  create_time = 'c',             ///< Creation time as a record of its own (files of old versions).
+  attribute = 'A',               ///< name=value
+  full_name = 'F',               ///< Sender's full name, from sendmail -F.
+  inspector = 'I',               ///< Content inspector.
+  filter = 'L',                  ///< Content filter; in the content section the same letter is a partial line.
+  sender = 'S',                  ///< Envelope sender.
+  dsn_ret = '<',                 ///< RET of old versions (now an attribute).
+  dsn_envid = 'i',               ///< ENVID of old versions.
+  dsn_notify = 'n',              ///< NOTIFY of old versions.
+  dsn_original_recipient = 'o',  ///< ORCPT of old versions.
   original_recipient = 'O',
   recipient = 'R',
   done_recipient = 'D',       ///< A recipient that needs no further delivery: its type byte is changed in place.

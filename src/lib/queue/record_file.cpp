@@ -38,44 +38,56 @@ Result<std::string_view> RecordFile::fill(std::size_t wanted) {
   return std::string_view(buffer_);
 }
 
+Result<std::optional<RecordType>> RecordFile::peek_type() {
+  SP_TRY(const auto bytes, fill(1));
+  if (bytes.empty()) { return std::nullopt; }
+  return static_cast<RecordType>(bytes[0]);
+}
+
 Result<std::optional<RecordFile::Item>> RecordFile::next(Pointers pointers) {
   const std::int64_t asked = offset_;
   for (;;) {
     SP_TRY(auto bytes, fill(kRecordHeaderMaxBytes));
     if (bytes.empty()) { return std::nullopt; }
+    const auto type = std::to_string(static_cast<unsigned char>(bytes[0]));
     const auto header = parse_record_header(bytes, limits_.record_octets);
     if (!header) {
       if (header.error() == RecordError::incomplete) {
-        return queue_failure(QueueErrc::truncated, name_ + ": offset " + std::to_string(offset_));
+        return queue_failure(QueueErrc::truncated, name_ + ": unexpected EOF reading length, record type " + type);
       }
-      return queue_failure(QueueErrc::bad_length, name_ + ": offset " + std::to_string(offset_));
+      return queue_failure(QueueErrc::bad_length, name_ + ": illegal length, record type " + type);
     }
     const std::size_t octets = header->header_octets + header->data_octets;
     SP_TRY(bytes, fill(octets));
     if (bytes.size() < octets) {
-      return queue_failure(QueueErrc::truncated, name_ + ": offset " + std::to_string(offset_));
+      return queue_failure(QueueErrc::truncated, name_ + ": unexpected EOF in data, record type " + type + " length " +
+                                                     std::to_string(header->data_octets));
     }
     Item item{.type = header->type,
               .data = bytes.substr(header->header_octets, header->data_octets),
               .offset = offset_,
               .asked = asked,
               .next = offset_ + static_cast<std::int64_t>(octets)};
-    if (pointers == Pointers::show) {
-      offset_ = item.next;
-      return item;
-    }
-    // Pointers chain records together but never visit one twice, so a walk reads no more than the file holds.
+    // Pointers chain records together but never visit one twice, so a walk reads no more than the file holds. Twice
+    // that is allowed, because a reader may try a short cut first and then go the long way.
     consumed_ += static_cast<std::int64_t>(octets);
     if (consumed_ > file_size_) {
       SP_TRY(const auto status, sys::fstat(fd_));
       file_size_ = status.st_size;
-      if (consumed_ > file_size_) {
+      if (consumed_ / 2 > file_size_) {
         return queue_failure(QueueErrc::bad_pointer, name_ + ": loop at offset " + std::to_string(offset_));
       }
     }
+    if (pointers == Pointers::show) {
+      offset_ = item.next;
+      return item;
+    }
     if (item.type == RecordType::pointer) {
       const auto target = parse_pointer(item.data);
-      if (!target) { return queue_failure(QueueErrc::bad_pointer, name_ + ": offset " + std::to_string(offset_)); }
+      if (!target) {
+        return queue_failure(QueueErrc::bad_pointer,
+                             name_ + ": malformed pointer record value: " + std::string(item.data.substr(0, 100)));
+      }
       offset_ = *target != 0 ? *target : item.next;
       continue;
     }

@@ -35,6 +35,8 @@ class RecordFile {
   /// The next record; nullopt at a clean end of file. With Pointers::follow, pointer and padding records are never
   /// returned.
   [[nodiscard]] Result<std::optional<Item>> next(Pointers pointers = Pointers::follow);
+  /// The type byte of what is next, pointers and padding included; nullopt at the end of the file.
+  [[nodiscard]] Result<std::optional<RecordType>> peek_type();
   [[nodiscard]] std::int64_t offset() const { return offset_; }
   /// A new walk that begins at `offset`: the file is read afresh, so that changes made by others are seen.
   void seek(std::int64_t offset);
