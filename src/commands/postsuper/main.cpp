@@ -1,0 +1,3 @@
+#include "commands/postsuper/postsuper.hpp"
+
+int main(int argc, char** argv) { return stagepost::postsuper::run(argc, argv); }

@@ -1,0 +1,282 @@
+#include "commands/postsuper/maintenance.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <ranges>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "base/sys.hpp"
+#include "queue/lock.hpp"
+
+namespace stagepost::postsuper {
+namespace {
+
+using enum queue::QueueName;
+using queue::QueueId;
+using queue::QueueName;
+
+// A file whose name must change is first called by the new name with this at the end, because that name may be taken
+// by another file that has to change as well.
+constexpr std::string_view kPending = "#FIX";
+constexpr std::size_t kShortestName = 6;
+constexpr int kRepairPasses = 3;
+
+bool is_complete(const struct stat& status) { return S_ISREG(status.st_mode) && (status.st_mode & S_IXUSR) != 0; }
+
+std::vector<QueueName> queues_of(Action action) {
+  switch (action) {
+    case Action::remove:
+      return {maildrop, incoming, active, deferred, hold};
+    case Action::requeue:
+    case Action::expire:
+    case Action::expire_and_release:
+      return {incoming, active, deferred, hold};
+    case Action::hold:
+      return {incoming, active, deferred};
+    case Action::release:
+      return {hold};
+  }
+  return {};
+}
+
+bool contains(const std::vector<QueueName>& queues, QueueName queue) {
+  return std::ranges::find(queues, queue) != queues.end();
+}
+
+}  // namespace
+
+bool is_message_name(std::string_view name) { return name.size() >= kShortestName && QueueId::parse(name).has_value(); }
+
+bool Maintenance::moved(const Result<>& result, std::string_view what) {
+  // Gone meanwhile: delivered, or moved by the queue manager.
+  if (!result && !result.error().is(std::errc::no_such_file_or_directory)) {
+    reporter_.warning(fmt::format("{}: {}", what, result.error().message()));
+  }
+  return result.has_value();
+}
+
+std::optional<Maintenance::Found> Maintenance::find(const QueueId& id, const std::vector<QueueName>& queues) const {
+  // Twice, because a message may move to a queue that was looked at already.
+  for (int pass = 0; pass < 2; ++pass) {
+    for (const auto queue : queues) {
+      const auto status = sys::lstat(directory_.path(queue, id));
+      if (status && is_complete(*status)) { return Found{id, queue}; }
+    }
+  }
+  return std::nullopt;
+}
+
+bool Maintenance::expire(const Found& found) {
+  // The group-execute bit tells the queue manager to give the message back at the next attempt.
+  const std::string path = directory_.path(found.queue, found.id);
+  const auto fd = sys::open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  if (!fd) {
+    static_cast<void>(moved(std::unexpected(fd.error()), "expire"));
+    return false;
+  }
+  const auto status = sys::fstat(fd->get());
+  if (!status || !is_complete(*status) || (status->st_mode & S_IXGRP) != 0) { return false; }
+  return moved(sys::fchmod(fd->get(), (status->st_mode & 07777U) | S_IXGRP), "expire " + path);
+}
+
+// True when the message was where it was found. Reports and counts.
+bool Maintenance::perform(Action action, const Found& found, bool by_id) {
+  const auto& [id, queue] = found;
+  const auto say = [&](std::string_view what) {
+    if (by_id) { reporter_.info(fmt::format("{}: {}", id.str(), what)); }
+  };
+  switch (action) {
+    case Action::remove: {
+      if (!moved(directory_.remove(queue, id), "remove")) { return false; }
+      static_cast<void>(moved(directory_.remove_logs(id), "remove logs"));
+      ++counters_.removed;
+      say("removed");
+      return true;
+    }
+    case Action::requeue: {
+      if (!moved(directory_.move(id, queue, maildrop), "requeue")) { return false; }
+      // pickup waits for files from the future; a deferred message has such a time.
+      static_cast<void>(::utimensat(AT_FDCWD, directory_.path(maildrop, id).c_str(), nullptr, 0));
+      ++counters_.requeued;
+      say("requeued");
+      return true;
+    }
+    case Action::hold: {
+      if (!moved(directory_.move(id, queue, hold), "hold")) { return false; }
+      ++counters_.held;
+      say("placed on hold");
+      return true;
+    }
+    case Action::release: {
+      if (!moved(directory_.move(id, queue, deferred), "release")) { return false; }
+      ++counters_.released;
+      say("released from hold");
+      return true;
+    }
+    case Action::expire:
+    case Action::expire_and_release: {
+      if (expire(found)) {
+        ++counters_.expired;
+        say("expired");
+      }
+      return action == Action::expire || queue != hold || perform(Action::release, found, by_id);
+    }
+  }
+  return false;
+}
+
+Result<> Maintenance::apply(Action action, const Selection& selection, const std::vector<QueueName>& queues) {
+  std::vector<QueueName> places;
+  for (const auto queue : queues_of(action)) {
+    if (contains(queues, queue)) { places.push_back(queue); }
+  }
+  for (const auto& id : selection.ids) {
+    if (const auto found = find(id, places)) { static_cast<void>(perform(action, *found, true)); }
+  }
+  if (!selection.all) { return {}; }
+  for (const auto queue : places) {
+    queue::QueueScan scan(directory_, queue);
+    for (;;) {
+      SP_TRY(const auto entry, scan.next());
+      if (!entry) { break; }
+      const auto id = QueueId::parse(entry->name);
+      if (!id) {
+        reporter_.warning(fmt::format("bogus file name: {}/{}{}", to_string(queue), entry->hash_path, entry->name));
+        continue;
+      }
+      const auto status = sys::lstat(directory_.path(queue, *id));
+      if (status && is_complete(*status)) { static_cast<void>(perform(action, {*id, queue}, false)); }
+    }
+  }
+  return {};
+}
+
+Result<> Maintenance::purge(const std::vector<QueueName>& queues, std::int64_t now) {
+  for (const auto queue : queues) {
+    if (!holds_messages(queue)) { continue; }
+    queue::QueueScan scan(directory_, queue);
+    for (;;) {
+      SP_TRY(const auto entry, scan.next());
+      if (!entry) { break; }
+      const auto status = sys::lstat(entry->path);
+      if (!is_message_name(entry->name) || !status || !S_ISREG(status->st_mode) || is_complete(*status)) { continue; }
+      if (status->st_mtime + kLeftoverSeconds < now) { static_cast<void>(moved(sys::unlink(entry->path), "purge")); }
+    }
+  }
+  return {};
+}
+
+QueueId Maintenance::right_name(const QueueId& id, ino_t inode, NameCheck check) const {
+  if (id.is_long() && style_ == queue::IdStyle::long_form) {
+    return check == NameCheck::inode_of_long_names && id.inode() != inode ? id.with_inode(inode).value_or(id) : id;
+  }
+  if (!id.is_long() && id.inode() == inode) { return id; }
+  return id.to_short(inode).value_or(id);
+}
+
+// Logs have the name of their message, so they go first: a crash in between leaves them to the repair of the message.
+bool Maintenance::rename_with_logs(QueueName queue, const std::string& from, const QueueId& old_id,
+                                   const QueueId& new_id) {
+  for (const auto log : {bounce, defer, trace}) {
+    const auto renamed = directory_.move(old_id, log, new_id, log);
+    if (!renamed && !renamed.error().is(std::errc::no_such_file_or_directory)) {
+      reporter_.warning(fmt::format("rename log: {}", renamed.error().message()));
+    }
+  }
+  const std::string pending = directory_.path(queue, new_id) + std::string(kPending);
+  auto renamed = sys::rename(from, pending);
+  if (!renamed && directory_.make_hash_path(queue, new_id)) { renamed = sys::rename(from, pending); }
+  return moved(renamed, "rename");
+}
+
+void Maintenance::repair_file(QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check, bool last_pass) {
+  std::string_view name = entry.name;
+  const bool pending = name.ends_with(kPending);
+  if (pending) { name.remove_suffix(kPending.size()); }
+  const auto id = QueueId::parse(name);
+  const bool valid = holds_messages(queue) ? is_message_name(name) : id.has_value();
+  if (!id || !valid) {
+    if (last_pass) {
+      reporter_.warning(fmt::format("bogus file name: {}/{}{}", to_string(queue), entry.hash_path, entry.name));
+    }
+    return;
+  }
+  if (pending) {
+    // Not over a file that waits for its own new name; the next pass tries again.
+    const std::string target = directory_.path(queue, *id);
+    if (!sys::lstat(target)) { static_cast<void>(moved(sys::rename(entry.path, target), "rename")); }
+    return;
+  }
+  if (holds_messages(queue) && check != NameCheck::none) {
+    const auto status = sys::lstat(entry.path);
+    if (!status || !S_ISREG(status->st_mode)) { return; }
+    const QueueId right = right_name(*id, status->st_ino, check);
+    if (right != *id) {
+      if (rename_with_logs(queue, entry.path, *id, right)) { ++counters_.renamed; }
+      return;
+    }
+  }
+  if (entry.hash_path != directory_.hash_path(queue, *id)) {
+    const std::string target = directory_.path(queue, *id);
+    if (sys::lstat(target)) {
+      reporter_.warning(fmt::format("{} is in the way of {}", target, entry.path));
+      return;
+    }
+    auto renamed = sys::rename(entry.path, target);
+    if (!renamed && directory_.make_hash_path(queue, *id)) { renamed = sys::rename(entry.path, target); }
+    static_cast<void>(moved(renamed, "move"));
+  }
+}
+
+// Hash directories of another depth. Deepest first; what is not empty stays.
+void Maintenance::remove_directories(QueueName queue) {
+  const std::size_t wanted = directory_.hashing().applies_to(queue) ? directory_.hashing().depth : 0;
+  struct Pending {
+    std::string path;
+    std::size_t depth;
+  };
+  std::vector<Pending> open{{directory_.path(queue), 0}};
+  std::vector<std::string> superfluous;
+  while (!open.empty()) {
+    const Pending current = std::move(open.back());
+    open.pop_back();
+    const auto names = sys::list_directory(current.path);
+    if (!names) { continue; }
+    for (const auto& name : *names) {
+      if (name.size() != 1 || current.depth >= queue::kMaxHashDepth) { continue; }
+      const std::string path = current.path + '/' + name;
+      const auto status = sys::lstat(path);
+      if (!status || !S_ISDIR(status->st_mode)) { continue; }
+      open.push_back({path, current.depth + 1});
+      if (current.depth + 1 > wanted) { superfluous.push_back(path); }
+    }
+  }
+  for (const auto& path : superfluous | std::views::reverse) {
+    if (::rmdir(path.c_str()) != 0 && errno != ENOENT) {
+      reporter_.warning(
+          fmt::format("remove subdirectory {}: {}", path, std::error_code(errno, std::system_category()).message()));
+    }
+  }
+}
+
+Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck check) {
+  // The first pass gives new names, the next ones make them final; a third is for names that were in the way.
+  for (int pass = 0; pass < kRepairPasses; ++pass) {
+    for (const auto queue : queues) {
+      queue::QueueScan scan(directory_, queue);
+      for (;;) {
+        SP_TRY(const auto entry, scan.next());
+        if (!entry) { break; }
+        repair_file(queue, *entry, check, pass + 1 == kRepairPasses);
+      }
+    }
+  }
+  for (const auto queue : queues) { remove_directories(queue); }
+  return {};
+}
+
+}  // namespace stagepost::postsuper

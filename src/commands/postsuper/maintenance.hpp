@@ -1,0 +1,86 @@
+// Maintenance of the queue: delete, hold, release, requeue and expire messages, purge leftovers, repair names and
+// places. Safe while the mail system runs: each step is one rename, unlink or chmod, and a message that is still being
+// received (no owner-execute bit) is left alone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "queue/directory.hpp"
+
+namespace stagepost::postsuper {
+
+enum class Action { requeue, remove, expire, expire_and_release, hold, release };
+
+/// Which messages an action is for.
+struct Selection {
+  std::set<queue::QueueId> ids;
+  bool all = false;
+  [[nodiscard]] bool empty() const { return ids.empty() && !all; }
+};
+
+/// Does not match: nothing; short: names with a wrong inode and long names; long_too: long names need the right inode
+/// as well (-S); long names are kept as such when they are enabled.
+enum class NameCheck { none, inode, inode_of_long_names };
+
+struct Counters {
+  std::uint64_t renamed = 0;
+  std::uint64_t requeued = 0;
+  std::uint64_t removed = 0;
+  std::uint64_t expired = 0;
+  std::uint64_t held = 0;
+  std::uint64_t released = 0;
+};
+
+struct Reporter {
+  std::function<void(std::string_view)> info;
+  std::function<void(std::string_view)> warning;
+};
+
+class Maintenance {
+ public:
+  /// Files without owner-execute are leftovers when they are older than this.
+  static constexpr std::int64_t kLeftoverSeconds = 7 * 24 * 3600;
+
+  Maintenance(queue::QueueDirectory directory, queue::IdStyle style, Reporter reporter)
+      : directory_(std::move(directory)), style_(style), reporter_(std::move(reporter)) {}
+
+  /// Repairs the names and places of all files in `queues`, then removes hash directories that are not needed.
+  [[nodiscard]] Result<> repair(const std::vector<queue::QueueName>& queues, NameCheck check);
+  /// Removes leftovers of crashes.
+  [[nodiscard]] Result<> purge(const std::vector<queue::QueueName>& queues, std::int64_t now);
+  /// Applies the action to the selected messages in those of `queues` where it makes sense.
+  [[nodiscard]] Result<> apply(Action action, const Selection& selection, const std::vector<queue::QueueName>& queues);
+
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  struct Found {
+    queue::QueueId id;
+    queue::QueueName queue;
+  };
+  [[nodiscard]] std::optional<Found> find(const queue::QueueId& id, const std::vector<queue::QueueName>& queues) const;
+  [[nodiscard]] bool perform(Action action, const Found& found, bool by_id);
+  [[nodiscard]] bool expire(const Found& found);
+  void repair_file(queue::QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check, bool last_pass);
+  [[nodiscard]] queue::QueueId right_name(const queue::QueueId& id, ino_t inode, NameCheck check) const;
+  bool rename_with_logs(queue::QueueName queue, const std::string& from, const queue::QueueId& old_id,
+                        const queue::QueueId& new_id);
+  void remove_directories(queue::QueueName queue);
+  bool moved(const Result<>& result, std::string_view what);
+
+  queue::QueueDirectory directory_;
+  queue::IdStyle style_;
+  Reporter reporter_;
+  Counters counters_;
+};
+
+/// Names that no version makes: too short to hold microseconds and an inode.
+[[nodiscard]] bool is_message_name(std::string_view name);
+
+}  // namespace stagepost::postsuper
