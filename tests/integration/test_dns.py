@@ -1,4 +1,13 @@
-"""MX selection with a scripted DNS server. Postfix reads only the system's resolver, so this runs with Stagepost only."""
+"""MX selection with a scripted DNS server, named by dns_resolver_nameservers.
+
+Postfix reads only /etc/resolv.conf, so with Postfix these tests run in a network and mount namespace of their own:
+
+    echo nameserver 127.0.0.1 > resolv.conf
+    STAGEPOST_MTA=postfix STAGEPOST_TEST_DNS_PORT=53 unshare -n -m sh -c \\
+        'ip link set lo up; mount --bind resolv.conf /etc/resolv.conf; python3 -m pytest integration/test_dns.py'
+"""
+
+import os
 
 import pytest
 
@@ -11,11 +20,13 @@ from support.sink import Sink
 @pytest.fixture(scope="module")
 def world(suite):
     """An instance that delivers by MX to sinks on 127.0.0.2, 127.0.0.3 ... all on one port (smtp_tcp_port)."""
-    if suite.is_postfix:
-        pytest.skip("Stagepost only: Postfix has no dns_resolver_nameservers")
+    dns_port = os.environ.get("STAGEPOST_TEST_DNS_PORT")
+    if suite.is_postfix and not dns_port:
+        pytest.skip("Postfix has no dns_resolver_nameservers; see the top of this file")
     port = free_port()
-    with DnsServer() as dns, Sink(host="127.0.0.2", port=port) as first, Sink(host="127.0.0.3", port=port) as second:
-        with Instance(suite, default_transport="smtp", dns_resolver_nameservers=dns.address, smtp_tcp_port=port, inet_protocols="all",
+    with DnsServer(port=int(dns_port) if dns_port else None) as dns, Sink(host="127.0.0.2", port=port) as first, Sink(host="127.0.0.3", port=port) as second:
+        own = {} if suite.is_postfix else {"dns_resolver_nameservers": dns.address}
+        with Instance(suite, default_transport="smtp", **own, smtp_tcp_port=port, inet_protocols="all",
                       minimal_backoff_time="300s", queue_run_delay="300s") as mta:
             dns.add("mx1.test", "A", "127.0.0.2")
             dns.add("mx2.test", "A", "127.0.0.3")
@@ -63,8 +74,7 @@ def test_unknown_domain_bounces(world):
     mta.submit("a@nowhere.test", sender="")
     status = mta.status("a@nowhere.test")
     assert (status["status"], status["dsn"]) == ("bounced", "5.4.4")
-    assert status["text"] == ("Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found") or \
-        status["text"].startswith("Host or domain name not found. Name service error for name=nowhere.test type=A")
+    assert status["text"].startswith("Host or domain name not found. Name service error for name=nowhere.test type=A")
 
 
 @pytest.mark.parametrize("how", ["SERVFAIL", "TIMEOUT"])

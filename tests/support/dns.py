@@ -55,8 +55,8 @@ def encode_data(kind, value):
 class DnsServer:
     """add() records, fail() names; `queries` lists (name, type, transport) in order of arrival."""
 
-    def __init__(self, host="127.0.0.1"):
-        self.host, self.port = host, free_port()
+    def __init__(self, host="127.0.0.1", port=None):
+        self.host, self.port = host, port or free_port()
         self.records, self.failures, self.queries = {}, {}, []
         self.truncate = False   # answer every UDP query with TC, so that the client must use TCP
         self.authentic = False  # set the AD bit
