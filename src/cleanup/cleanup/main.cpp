@@ -1,0 +1,12 @@
+#include "cleanup/cleanup/service.hpp"
+#include "daemon/daemon.hpp"
+
+int main(int argc, char** argv) {
+  using namespace stagepost;
+  daemon::Options options;
+  options.name = "cleanup";
+  options.needs.writes = {"incoming", "hold"};
+  // fsync of many messages at once: each waits in a thread of its own, the disk groups them.
+  options.blocking_threads = 16;
+  return daemon::run(argc, argv, options, cleanup::serve);
+}

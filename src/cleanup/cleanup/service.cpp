@@ -1,0 +1,109 @@
+#include "cleanup/cleanup/service.hpp"
+
+#include "cleanup/cleanup/message.hpp"
+#include "clients/cleanup.hpp"
+#include "ipc/channel.hpp"
+#include "log/log.hpp"
+#include "net/error.hpp"
+
+namespace stagepost::cleanup {
+namespace {
+
+using clients::CleanupResult;
+
+Result<std::unique_ptr<Shared>> make_shared_state(daemon::Context& context) {
+  const config::Snapshot& config = *context.config();
+  maps::OpenContext open;
+  open.warn = [](std::string_view line) { log::warning("{}", line); };
+  SP_TRY(auto aliases, maps::Chain::open("virtual_alias_maps", config.text("virtual_alias_maps"), open));
+  SP_TRY(auto local, maps::LocalDomains::create(config, open));
+  return std::unique_ptr<Shared>(
+      new Shared{.loop = context.loop(),
+                 .settings = Settings::from(config),
+                 .directory = queue::QueueDirectory(
+                     ".", {config.list("hash_queue_names"), static_cast<unsigned>(config.integer("hash_queue_depth"))}),
+                 .policy = queue::CommitPolicy::fsync_each(),
+                 .virtual_alias_maps = std::move(aliases),
+                 .local_domains = std::move(local),
+                 .rewrite = clients::RewriteClient(context.loop(), config),
+                 .bounce = clients::BounceClient(context.loop(), config),
+                 .qmgr = clients::QmgrClient(context.loop(), config)});
+}
+
+/// One message of the connection. False: the connection is unusable.
+net::Task<bool> take_message(Shared& shared, ipc::Channel& channel, clients::CleanupOpen open,
+                             std::chrono::seconds timeout) {
+  auto created = co_await Message::create(shared, std::move(open));
+  clients::CleanupOpened opened;
+  if (created) {
+    opened.queue_id = (*created)->queue_id();
+  } else {
+    opened.text = created.error().message();
+    opened.full = created.error().is(std::errc::no_space_on_device);
+    log::warning("queue file: {}", opened.text);
+  }
+  const auto told = co_await channel.send(opened, within(timeout));
+  if (!told) { co_return false; }
+  if (!created) { co_return true; }
+  Message& message = **created;
+  for (;;) {
+    const auto frame = co_await channel.receive(within(timeout));
+    if (!frame) {
+      // The client vanished before End: nothing was accepted, the file goes with `created`.
+      if (frame.error().code != net::Errc::end_of_stream) {
+        log::warning("{}: {}", message.queue_id(), frame.error().message());
+      }
+      co_return false;
+    }
+    if (frame->is<clients::CleanupContent>()) {
+      const auto content = frame->as<clients::CleanupContent>();
+      if (!content) { co_return false; }
+      co_await message.add_content(content->bytes);
+    } else if (frame->is<clients::CleanupRecipients>()) {
+      auto recipients = frame->as<clients::CleanupRecipients>();
+      if (!recipients) { co_return false; }
+      co_await message.add_recipients(std::move(recipients->recipients));
+    } else if (frame->is<clients::CleanupEnd>()) {
+      const auto end = frame->as<clients::CleanupEnd>();
+      if (!end) { co_return false; }
+      CleanupResult result{.status = CleanupResult::Status::aborted};
+      if (end->commit) { result = co_await message.finish(); }
+      const auto sent = co_await channel.send(result, within(timeout));
+      co_return sent.has_value();
+    } else {
+      log::warning("{}: unexpected message type {}", message.queue_id(), frame->type);
+      co_return false;
+    }
+  }
+}
+
+net::Task<> serve_client(net::AcceptedConnection connection, daemon::SessionContext& session, Shared& shared) {
+  ipc::Channel channel(std::move(connection.stream));
+  const auto timeout = session.config()->seconds("ipc_timeout");
+  for (;;) {
+    const auto ready = co_await session.wait_request(channel.io().transport(), Deadline::never());
+    if (!ready) { co_return; }
+    auto open = co_await channel.receive_as<clients::CleanupOpen>(within(timeout));
+    if (!open) {
+      if (open.error().code != net::Errc::end_of_stream) { log::warning("request: {}", open.error().message()); }
+      co_return;
+    }
+    const bool usable = co_await take_message(shared, channel, std::move(*open), timeout);
+    if (!usable) { co_return; }
+  }
+}
+
+}  // namespace
+
+net::Task<Result<>> serve(daemon::Context& context) {
+  auto shared = make_shared_state(context);
+  if (!shared) { co_return std::unexpected(shared.error()); }
+  Shared& state = **shared;
+  auto served =
+      co_await context.serve_sessions([&state](net::AcceptedConnection connection, daemon::SessionContext& session) {
+        return serve_client(std::move(connection), session, state);
+      });
+  co_return served;
+}
+
+}  // namespace stagepost::cleanup
