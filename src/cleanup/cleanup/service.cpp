@@ -81,7 +81,7 @@ net::Task<> serve_client(net::AcceptedConnection connection, daemon::SessionCont
   ipc::Channel channel(std::move(connection.stream));
   const auto timeout = session.config()->seconds("ipc_timeout");
   for (;;) {
-    const auto ready = co_await session.wait_request(channel.io().transport(), Deadline::never());
+    const auto ready = co_await session.wait_request(channel, Deadline::never());
     if (!ready) { co_return; }
     auto open = co_await channel.receive_as<clients::CleanupOpen>(within(timeout));
     if (!open) {

@@ -8,7 +8,7 @@ namespace stagepost::delivery {
 net::Task<> serve_requests(ipc::Channel& channel, WaitRequest wait, AgentEnvironment environment, Deliver deliver) {
   const auto timeout = environment.config->seconds("ipc_timeout");
   for (;;) {
-    const auto ready = co_await wait(channel.io().transport(), Deadline::never());
+    const auto ready = co_await wait(channel, Deadline::never());
     if (!ready) { co_return; }
     auto request = co_await channel.receive_as<DeliverRequest>(within(timeout));
     if (!request) {

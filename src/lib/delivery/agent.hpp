@@ -11,7 +11,7 @@ namespace stagepost::delivery {
 /// Delivers the recipients of one attempt and records an outcome for each; those without one count as deferred.
 using Deliver = std::function<net::Task<>(Attempt&)>;
 /// Waits for qmgr's next request (daemon::SessionContext::wait_request).
-using WaitRequest = std::function<net::Task<Result<>>(net::Stream&, Deadline)>;
+using WaitRequest = std::function<net::Task<Result<>>(ipc::Channel&, Deadline)>;
 
 struct AgentEnvironment {
   config::SnapshotPtr config;

@@ -1,0 +1,152 @@
+#include "delivery/mailbox_file.hpp"
+
+#include <cerrno>
+#include <ctime>
+#include <fcntl.h>
+#include <optional>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+#include "base/sys.hpp"
+#include "base/text.hpp"
+
+namespace stagepost::delivery {
+namespace {
+
+/// "mailbox.lock" beside the mailbox; removed when this goes away.
+class DotLock {
+ public:
+  static Result<DotLock> acquire(const std::string& mailbox, const LockPolicy& policy) {
+    const std::string path = mailbox + ".lock";
+    for (unsigned attempt = 0;; ++attempt) {
+      const auto file = sys::open(path, O_WRONLY | O_CREAT | O_EXCL, 0444);
+      if (file) { return DotLock(path); }
+      if (!file.error().is(std::errc::file_exists)) {
+        return std::unexpected(Error{file.error().code, "unable to create lock file " + path});
+      }
+      const auto st = sys::stat(path);
+      if (st && std::time(nullptr) - st->st_mtime > policy.stale_lock_time.count()) {
+        [[maybe_unused]] const auto removed = sys::unlink(path);
+        continue;
+      }
+      if (attempt + 1 >= policy.attempts) {
+        return failure("unable to create lock file " + path, std::errc::resource_unavailable_try_again);
+      }
+      std::this_thread::sleep_for(policy.delay);
+    }
+  }
+  DotLock(DotLock&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  DotLock& operator=(DotLock&&) = delete;
+  ~DotLock() {
+    if (!path_.empty()) { ::unlink(path_.c_str()); }
+  }
+
+ private:
+  explicit DotLock(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+Result<> lock_file(int fd, const std::string& path, const LockPolicy& policy) {
+  for (unsigned attempt = 0;; ++attempt) {
+    bool locked = true;
+    bool has_flock = false;
+    if (policy.styles.contains(LockStyle::flock)) {
+      has_flock = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+      locked = has_flock;
+    }
+    if (locked && policy.styles.contains(LockStyle::fcntl)) {
+      struct flock whole{};
+      whole.l_type = F_WRLCK;
+      whole.l_whence = SEEK_SET;
+      locked = ::fcntl(fd, F_SETLK, &whole) == 0;
+    }
+    if (locked) { return {}; }
+    if (has_flock) { ::flock(fd, LOCK_UN); }  // hold nothing while waiting for the rest
+    if (attempt + 1 >= policy.attempts) {
+      return failure("unable to lock for exclusive access: " + path, std::errc::resource_unavailable_try_again);
+    }
+    std::this_thread::sleep_for(policy.delay);
+  }
+}
+
+Result<> append(const unique_fd& file, queue::MessageReader& reader, const queue::Envelope& envelope,
+                const CopyOptions& options, std::uint64_t limit) {
+  SP_TRY(const auto before, sys::fstat(file.get()));
+  const auto size = static_cast<std::uint64_t>(before.st_size);
+  if (limit > 0 && size >= limit) { return errno_failure(EFBIG, "error writing message"); }
+  FdTarget target(file.get(), limit > 0 ? limit - size : 0);
+  auto written = copy_content(reader, envelope, options, target);
+  if (written) { written = sys::fsync(file.get()); }
+  // A half message would run into the next one: the mailbox gets its old length back.
+  if (!written && ::ftruncate(file.get(), before.st_size) != 0) {
+    return std::unexpected(std::move(written.error()).within("mailbox could not be restored"));
+  }
+  return written;
+}
+
+}  // namespace
+
+Result<std::set<LockStyle>> parse_lock_styles(std::string_view list) {
+  std::set<LockStyle> styles;
+  for (const std::string_view word : text::split(list, ", \t\r\n")) {
+    if (word == "flock") {
+      styles.insert(LockStyle::flock);
+    } else if (word == "fcntl") {
+      styles.insert(LockStyle::fcntl);
+    } else if (word == "dotlock") {
+      styles.insert(LockStyle::dotlock);
+    } else {
+      return failure("unknown lock style \"" + std::string(word) + "\"");
+    }
+  }
+  return styles;
+}
+
+Result<> deliver_to_mailbox(const std::string& path, const Identity& identity, queue::MessageReader& reader,
+                            const queue::Envelope& envelope, const CopyOptions& options, const MailboxLimits& limits,
+                            const LockPolicy& locks) {
+  std::optional<ActAs> acting;
+  {
+    SP_TRY(auto switched, ActAs::begin(identity));
+    acting.emplace(std::move(switched));
+  }
+  std::optional<DotLock> dotlock;
+  if (locks.styles.contains(LockStyle::dotlock)) {
+    auto own = DotLock::acquire(path, locks);
+    if (own) {
+      dotlock.emplace(std::move(*own));
+    } else if (own.error().is(std::errc::permission_denied) && ::geteuid() != 0) {
+      // A spool directory that users cannot write, as /var/mail often is: root makes the lock file there.
+      acting.reset();
+      SP_TRY(auto lock, DotLock::acquire(path, locks));
+      dotlock.emplace(std::move(lock));
+      SP_TRY(auto switched, ActAs::begin(identity));
+      acting.emplace(std::move(switched));
+    } else {
+      return std::unexpected(own.error());
+    }
+  }
+  auto file = sys::open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CREAT, 0600);
+  if (!file && file.error().is(std::errc::permission_denied) && ::geteuid() != 0) {
+    // The same directory: root makes the file for its owner, but never follows or takes over what is there.
+    acting.reset();
+    const auto made = sys::open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (made && ::fchown(made->get(), identity.uid, identity.gid) != 0) { return errno_failure("chown " + path); }
+    SP_TRY(auto switched, ActAs::begin(identity));
+    acting.emplace(std::move(switched));
+    file = sys::open(path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+  }
+  if (!file) { return std::unexpected(Error{file.error().code, "cannot open file " + path}); }
+  SP_TRY(const auto st, sys::fstat(file->get()));
+  if (!S_ISREG(st.st_mode)) { return failure("mailbox " + path + " is not a regular file"); }
+  if (st.st_nlink > 1) { return failure("mailbox " + path + " has more than one link"); }
+  SP_TRY(lock_file(file->get(), path, locks));
+  auto delivered = append(*file, reader, envelope, options, limits.size_limit_bytes);
+  // The lock file may stand in a directory only root can write; it goes last, with root's rights again.
+  acting.reset();
+  return delivered;
+}
+
+}  // namespace stagepost::delivery
