@@ -42,6 +42,12 @@ enum class Grade : std::uint8_t { export_, low, medium, high, null };
 /// colon) removed: "...:!RC4:!aNULL". Error: a '!', '-' or '+' in an excluded name.
 [[nodiscard]] Result<std::string> cipher_list(std::string_view grade_list, std::string_view exclude);
 
+/// The same for a grade's name ("medium"), its list from configuration.
+[[nodiscard]] Result<std::string> cipher_list(const config::Snapshot& config, std::string_view grade,
+                                              std::string_view exclude);
+/// "tls_medium_cipherlist"
+[[nodiscard]] std::string_view grade_parameter(Grade grade);
+
 /// What the client demands of one destination.
 struct ClientPolicy {
   Level level = Level::none;
@@ -61,5 +67,9 @@ struct ClientPolicy {
 /// `prefix` is "smtp" or "lmtp". Levels that are not available refuse (see ClientPolicy::refuse), as does a value that
 /// is not understood.
 [[nodiscard]] ClientPolicy client_policy(const config::Snapshot& config, std::string_view prefix);
+/// From a right-hand side of smtp_tls_policy_maps: "encrypt protocols=>=TLSv1.2 ciphers=high". Whatever is not
+/// understood refuses.
+[[nodiscard]] ClientPolicy policy_from_table(const config::Snapshot& config, std::string_view prefix,
+                                             std::string_view entry);
 
 }  // namespace stagepost::tls

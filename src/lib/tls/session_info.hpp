@@ -21,7 +21,7 @@ struct SessionInfo {
   std::string cipher;    ///< "TLS_AES_256_GCM_SHA384"
   int cipher_bits_used = 0;
   int cipher_bits_available = 0;
-  /// "X25519", "ECDHE (P-256)", "DHE (2048 bits)"; empty when not applicable or unknown.
+  /// "X25519", "ECDHE (P-256)", "DHE (2048 bits)"; known for TLS 1.3 only, as the signatures.
   std::string key_exchange;
   std::string server_signature;  ///< "RSA-PSS (2048 bits)"; empty: unknown (resumed session)
   std::string server_digest;     ///< "SHA256"
