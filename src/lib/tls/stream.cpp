@@ -91,7 +91,8 @@ class TlsStream final : public net::Stream {
       const int reason = SSL_get_error(ssl_.get(), status);
       const auto flushed = co_await flush(deadline);
       if (status == 1) {
-        if (!flushed) { co_return flushed; }
+        // A peer may have sent everything and left before it could take our session ticket: what it sent counts.
+        if (!flushed && flushed.error().is(std::errc::timed_out)) { co_return flushed; }
         established_ = true;
         co_return Result<>{};
       }
@@ -111,11 +112,8 @@ class TlsStream final : public net::Stream {
       std::size_t count = 0;
       const int status = SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &count);
       const int reason = status == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), status);
-      // Reading can produce output: answers to key updates, alerts.
-      if (!buffers_.out.empty()) {
-        const auto flushed = co_await flush(deadline);
-        if (!flushed && status != 1) { co_return std::unexpected(flushed.error()); }
-      }
+      // Reading can produce output: answers to key updates, alerts. If that can't be sent, the next write says so.
+      if (!buffers_.out.empty()) { [[maybe_unused]] const auto flushed = co_await flush(deadline); }
       if (status == 1) { co_return count; }
       if (reason == SSL_ERROR_ZERO_RETURN) { co_return std::size_t{0}; }
       if (reason != SSL_ERROR_WANT_READ) { co_return std::unexpected(broken().error()); }
