@@ -32,7 +32,7 @@ std::vector<std::string> own_environment() {
 
 bool Supervisor::start_child(Service& service) {
   const std::uint32_t quota = service.pool.next_quota();
-  if (quota == 0 || stopping_) { return false; }
+  if (quota == 0) { return false; }
   // Running out of descriptors or processes is not the program's fault: try again after fork_delay.
   const auto failed = [&](const Error& error) {
     log::warning("cannot start {}: {}", service.program, error.message());
@@ -141,7 +141,8 @@ void Supervisor::answer_idle(pid_t pid, Child& child) {
 
 void Supervisor::shut_down(pid_t pid, Child& child) {
   tell(child, {.verb = Verb::shutdown});
-  if (!child.greeted) { ::kill(pid, SIGTERM); }
+  // A program that does not speak with us would not hear that. A logger does, and may have started just now.
+  if (!child.greeted && !child.keeps_log) { ::kill(pid, SIGTERM); }
 }
 
 void Supervisor::reap() {

@@ -347,6 +347,14 @@ void Supervisor::continue_stop() {
   const bool only_logger =
       std::all_of(children_.begin(), children_.end(), [](const auto& entry) { return entry.second.keeps_log; });
   if (children_.empty()) {
+    // The last words of everyone may still wait for a logger.
+    for (const auto& service : services_) {
+      if (is_postlog(service->entry) && !last_words_ && has_waiting_client(*service) && start_child(*service)) {
+        last_words_ = true;
+        shut_down(children_.begin()->first, children_.begin()->second);
+        return;
+      }
+    }
     reactor_.stop();
   } else if (only_logger) {
     for (auto& [pid, child] : children_) { shut_down(pid, child); }

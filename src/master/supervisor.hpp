@@ -129,6 +129,7 @@ class Supervisor {
   std::vector<std::unique_ptr<Service>> services_;
   std::map<pid_t, Child> children_;
   bool stopping_ = false;
+  bool last_words_ = false;  ///< a logger was started once more to write them
 };
 
 }  // namespace stagepost::master

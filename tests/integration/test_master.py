@@ -546,3 +546,106 @@ def test_an_ordinary_user_can_run_it(system):
     pid = Client(port).ask()
     assert os.stat(f"/proc/{pid}").st_uid == user.pw_uid
     assert run("stop").returncode == 0
+
+
+def test_stress_begins_at_the_limit_of_a_public_service(system):
+    port, local = free_port(), free_port()
+    mail = system(f"{port} inet n - n - 2 echo plain", f"127.0.0.1:{local} inet n - n - 1 echo plain",
+                  inet_interfaces="all")
+    mail.postfix("check")
+    mail.output = open(os.path.join(mail.base, "output"), "w+")
+    mail.foreground = subprocess.Popen([MASTER, "-d", "-c", mail.config], stderr=mail.output)
+    wait_for(lambda: _connects(port), "the listener")
+    loopback = Client(local)
+    assert loopback.ask()
+    clients = wait_for(lambda: _fill(port, 2), "two sessions")
+    wait_for(lambda: f'service "{port}" ({port}) has reached its process limit "2"' in mail.said(), "the warning")
+    clients.pop().close()
+    wait_for(lambda: _stress(port), "stress in a new session")
+    assert loopback.ask() and "stress=false" in loopback.reply, "a service for local clients only has no stress mode"
+    assert mail.said().count("reached its process limit") == 1
+
+
+def _fill(port, count):
+    clients = [Client(port) for _ in range(count)]
+    return clients if all(client.ask() for client in clients) else None
+
+
+def _stress(port):
+    client = Client(port)
+    client.ask()
+    return "stress=true" in client.reply
+
+
+def test_passed_descriptors_become_sessions(system):
+    mail = system("passed pass n - n - 5 echo plain").run()
+    path = os.path.join(mail.queue, "public", "passed")
+    wait_for(lambda: os.path.exists(path), "the socket")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname(), timeout=10)
+        accepted, _ = server.accept()
+        with socket.socket(socket.AF_UNIX) as hand_over:
+            hand_over.connect(path)
+            socket.send_fds(hand_over, [b"x"], [accepted.fileno()])
+        accepted.close()
+        client.sendall(b"hi\n")
+        assert int(client.recv(1000).split()[0]) in mail.children()
+        client.close()
+    with socket.socket(socket.AF_UNIX) as nothing:
+        nothing.connect(path)
+        nothing.sendall(b"no descriptor here")
+        nothing.settimeout(10)
+        assert nothing.recv(10) == b""
+
+
+def test_the_log_goes_through_postlogd_from_the_first_line_to_the_last(system):
+    port = free_port()
+    mail = system(f"{port} inet n - n - 5 echo plain")
+    log = os.path.join(mail.base, "maillog")
+    mail.main_cf.update(maillog_file=log, maillog_file_prefixes="/")
+    mail.write([f"{port} inet n - n - 5 echo plain"])
+    refused = mail.postfix("start")
+    assert refused.returncode == 1
+    mail.write([f"{port} inet n - n - 5 echo plain", "postlog unix-dgram n - n - 1 echo resident"])
+    assert mail.postfix("start").returncode == 0
+    assert Client(port).ask()
+    os.kill(Client(port).ask(), signal.SIGKILL)
+    wait_for(lambda: "killed by signal 9" in open(log).read(), "the warning")
+    mail.postfix("reload")
+    wait_for(lambda: "reload -- version 3.7.11, configuration " + mail.config in open(log).read(), "the reload line")
+    assert mail.postfix("stop").returncode == 0
+    text = open(log).read()
+    for line in ("starting the Postfix mail system", f"daemon started -- version 3.7.11, configuration {mail.config}",
+                 "refreshing the Postfix mail system", "stopping the Postfix mail system", "terminating on signal 15"):
+        assert line in text, line
+
+
+def test_what_a_daemon_did_not_declare_is_taken_from_it(system):
+    port = free_port()
+    mail = system(f"{port} inet n - n - 5 echo plain").run()
+    client = Client(port)
+    client.ask("try " + os.path.join(mail.data, "forbidden"))
+    said = dict(item.split("=") for item in client.reply.split()[1:])
+    assert said["inet"] == "13" and said["exec"] == "1", client.reply
+    if os.path.exists("/sys/kernel/security/landlock") or said["write"] != "0":
+        assert said["write"] == "13", client.reply
+    if os.geteuid() == 0:
+        assert said["root"] == "1", client.reply
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+def test_chroot_column(system):
+    port = free_port()
+    mail = system(f"{port} inet n - y - 5 echo plain").run()
+    pid = Client(port).ask()
+    assert os.readlink(f"/proc/{pid}/root") == mail.queue
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="unprivileged services run as another user as root only")
+def test_a_daemon_that_needs_root_refuses_an_unprivileged_entry(system):
+    port, allowed = free_port(), free_port()
+    mail = system(f"{port} inet n - n - 5 echo root plain", f"{allowed} inet n n n - 5 echo root plain").run()
+    pid = Client(allowed).ask()
+    assert os.stat(f"/proc/{pid}").st_uid == 0
+    Client(port)
+    wait_for(lambda: "throttling" in mail.said(), "the refusal")

@@ -17,7 +17,7 @@ bool log_file_allowed(std::string_view path, const std::vector<std::string>& pre
   if (path.find("/../") != std::string_view::npos) { return false; }
   return std::any_of(prefixes.begin(), prefixes.end(), [path](std::string_view prefix) {
     while (prefix.size() > 1 && prefix.ends_with('/')) { prefix.remove_suffix(1); }
-    return path == prefix || (path.starts_with(prefix) && path.substr(prefix.size()).starts_with('/'));
+    return prefix == "/" || path == prefix || (path.starts_with(prefix) && path.substr(prefix.size()).starts_with('/'));
   });
 }
 

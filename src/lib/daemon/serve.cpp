@@ -161,7 +161,7 @@ net::Task<> Context::Impl::read_trigger(unique_fd socket) {
 net::Task<> Context::Impl::accept_triggers(std::size_t index) {
   const bool fifo = arguments.service_type == "fifo";
   const int fd = listeners[index].get();
-  for (;;) {
+  while (!stopped()) {
     const auto readable = co_await net::wait_fd_readable(loop, fd, Deadline::never());
     if (!readable) { co_return; }
     while (asking && !stopped()) {
@@ -223,7 +223,8 @@ net::Task<> Context::Impl::accept_datagrams(std::size_t index, const DatagramHan
   std::string buffer(kDatagramBytes, '\0');
   const int fd = listeners[index].get();
   for (;;) {
-    const auto readable = co_await net::wait_fd_readable(loop, fd, Deadline::never());
+    Result<> readable;
+    if (!stopped()) { readable = co_await net::wait_fd_readable(loop, fd, Deadline::never()); }
     // What is in the queue was sent before we stopped; a logger does not leave it to a successor that may not come.
     for (int count = 0; count < 256; ++count) {
       const ssize_t got = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
