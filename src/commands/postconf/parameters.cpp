@@ -28,7 +28,9 @@ class View {
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> names;
     if (shows_class("builtin")) {
-      for (const config::Parameter& parameter : config::parameters()) { names.emplace_back(parameter.name); }
+      for (const config::Parameter& parameter : config::parameters()) {
+        if (builtin_class(parameter.name)) { names.emplace_back(parameter.name); }
+      }
     }
     if (shows_class("service")) {
       for (const auto& [name, parameter] : use_.service_names) { names.push_back(name); }
@@ -41,7 +43,7 @@ class View {
   }
 
   [[nodiscard]] bool known(std::string_view name) const {
-    return (shows_class("builtin") && config::find_parameter(name) != nullptr) ||
+    return (shows_class("builtin") && builtin_class(name)) ||
            (shows_class("service") && use_.service_names.contains(name)) ||
            (shows_class("user") && !options_.defaults && use_.user_names.contains(name));
   }
@@ -65,6 +67,11 @@ class View {
   }
 
  private:
+  /// A built-in parameter of a service that master.cf has (local_destination_concurrency_limit) is of class "service".
+  [[nodiscard]] bool builtin_class(std::string_view name) const {
+    return config::find_parameter(name) != nullptr && !use_.service_names.contains(name);
+  }
+
   const Options& options_;
   const config::Snapshot& snapshot_;
   const config::NameUse& use_;

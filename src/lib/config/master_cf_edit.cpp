@@ -33,7 +33,7 @@ std::string format_entry(const ServiceEntry& entry, Fold fold) {
     std::string piece = entry.columns[i];
     const bool option = piece == "-o" && i + 1 < entry.columns.size();
     if (option) { piece += " " + entry.columns[++i]; }
-    if (fold == Fold::yes && (option || after_option || result.size() - line_start + 1 + piece.size() > kWidth)) {
+    if (fold == Fold::yes && (option || after_option || result.size() - line_start + 1 + piece.size() >= kWidth)) {
       result += "\n";
       line_start = result.size();
       result += "    ";

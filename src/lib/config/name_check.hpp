@@ -15,7 +15,7 @@
 namespace stagepost::config {
 
 struct NameUse {
-  /// Per-transport names that the services of master.cf create, without the built-in ones of the same name.
+  /// Per-transport names that the services of master.cf create; a few are built in as well.
   std::map<std::string, const ServiceParameter*, std::less<>> service_names;
   /// User-defined names that are set and used: `$name` somewhere, a restriction class, the settings of a database
   /// table.
