@@ -67,8 +67,7 @@ void add_service_names(const MasterCf& master, NameUse& use) {
     const bool command = service.command == "pipe" || service.command == "spawn";
     for (const ServiceParameter& row : service_parameters()) {
       if (row.only_commands ? !command : !agent) { continue; }
-      std::string name = service.name + std::string(row.suffix);
-      if (find_parameter(name) == nullptr) { use.service_names.emplace(std::move(name), &row); }
+      use.service_names.emplace(service.name + std::string(row.suffix), &row);
     }
   }
 }
