@@ -14,8 +14,6 @@ namespace stagepost::mail {
 struct AddressListLimits {
   /// Parameter header_address_token_limit: tokens after this many are dropped.
   std::size_t tokens = 10240;
-  /// Nesting of comments; deeper parentheses are taken as text of the comment.
-  std::size_t comment_depth = 100;
 };
 
 /// An address of the list, in external form, and what stands around it.

@@ -22,7 +22,7 @@ struct RewriteOptions {
 };
 
 /// All steps below in Postfix's order, on one address in external form; the result is external form. The null address
-/// and an address that ends in '@' or is only '@...' keep their shape.
+/// and text with NUL, CR or LF come back as they are; "@" becomes the quoted null address "\"\"".
 [[nodiscard]] std::string rewrite_address(std::string_view external, const RewriteOptions& options);
 
 /// "@hosta,@hostb:user@site" → "user@site".
@@ -41,10 +41,8 @@ struct ResolveOptions {
   bool resolve_dequoted_address = true;
   bool resolve_null_domain = false;
   bool resolve_numeric_domain = false;
-  /// Appended when, after stripping local domains, no domain is left.
-  std::string_view myorigin = {};
-  std::string_view mydomain = {};
-  bool append_dot_mydomain = false;
+  /// Domain of an address that has none.
+  std::string_view myhostname = {};
   std::string_view empty_address_recipient = "MAILER-DAEMON";
   /// True for domains this machine is the final destination of (mydestination, inet_interfaces, proxy_interfaces).
   std::function<bool(std::string_view domain)> is_local_domain;
@@ -57,7 +55,8 @@ struct ResolvedRoute {
   std::string recipient = {};
   /// Its domain, lower case, or empty.
   std::string domain = {};
-  /// '@', '!' or '%' routing other than user@domain was seen (RESOLVE_FLAG_ROUTED; parameter allow_untrusted_routing).
+  /// The local-part that is left has '@', '!' or '%': the next host may relay by it (RESOLVE_FLAG_ROUTED; parameter
+  /// allow_untrusted_routing).
   bool routed = false;
   Problem problem = Problem::none;
 };
