@@ -1,5 +1,6 @@
 #include "queue/message_writer.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <fcntl.h>
@@ -90,7 +91,17 @@ void MessageWriter::append_attribute(std::string_view name, std::string_view val
   if (buffer_.size() >= options_.buffer_octets) { static_cast<void>(flush()); }
 }
 
-void MessageWriter::append_padding(std::size_t octets) { queue::append_padding(buffer_, octets); }
+void MessageWriter::reserve_for_pointer(std::size_t data_octets) {
+  const std::size_t used = record_octets(data_octets);
+  if (used < kPointerRecordOctets) {
+    append_null_pointer(buffer_, std::max<std::size_t>(kPointerRecordOctets - used, 3));
+  }
+}
+
+void MessageWriter::reserve_for_pointer_before(std::size_t data_octets) {
+  const std::size_t used = record_octets(data_octets);
+  if (used < kPointerRecordOctets) { append_padding(buffer_, std::max<std::size_t>(kPointerRecordOctets - used, 2)); }
+}
 
 Result<> MessageWriter::flush() {
   if (status_ && !buffer_.empty()) {

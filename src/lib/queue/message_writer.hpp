@@ -43,8 +43,11 @@ class MessageWriter {
   /// that the caller may check only there; `failed()` tells early, to stop reading from a client.
   void append(RecordType type, std::string_view data);
   void append_attribute(std::string_view name, std::string_view value);
-  /// Fills up a record that a pointer may replace later: kPointerRecordOctets. `octets` is at least 2.
-  void append_padding(std::size_t octets);
+  /// After appending the sender: fills its place up to what a pointer needs (at least kPointerRecordOctets in all), so
+  /// that a milter's change can be written over it. `data_octets` is the length of the sender.
+  void reserve_for_pointer(std::size_t data_octets);
+  /// Before appending a header line: the same for the content. `data_octets` is the length of the line.
+  void reserve_for_pointer_before(std::size_t data_octets);
   [[nodiscard]] bool failed() const { return !status_.has_value(); }
 
   /// Where the next appended record will be.

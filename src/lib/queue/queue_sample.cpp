@@ -21,7 +21,7 @@ Result<std::string> write_sample(const std::string& root) {
   writer.append_attribute(queue::attr::log_ident, writer.id().str());
   writer.append_attribute(queue::attr::rewrite_context, "local");
   writer.append(RecordType::sender, "a@b.c");
-  writer.append_padding(queue::kPointerRecordOctets - queue::record_octets(5));
+  writer.reserve_for_pointer(5);
   writer.append(RecordType::warn_time, queue::format_warn_time(writer.created().seconds + 3600));
   writer.append_attribute(queue::attr::dsn_original_recipient, "rfc822;r@example.com");
   writer.append(RecordType::original_recipient, "r@example.com");
@@ -32,8 +32,9 @@ Result<std::string> write_sample(const std::string& root) {
   writer.append(RecordType::pointer, queue::format_pointer(0));
   const auto content_start = writer.offset();
   writer.append(RecordType::content_start, "");
-  queue::SizeRecord size{.content_offset = writer.offset(), .recipient_count = 3, .flags = 8, .smtputf8_flags = 1};
-  writer.append(RecordType::line, "Subject: sample");
+  queue::SizeRecord size{.content_offset = writer.offset(), .recipient_count = 4, .flags = 8, .smtputf8_flags = 1};
+  writer.reserve_for_pointer_before(10);
+  writer.append(RecordType::line, "Subject: s");
   writer.append(RecordType::line, "");
   writer.append(RecordType::partial_line, std::string(2048, 'x'));
   writer.append(RecordType::line, std::string(300, 'y'));

@@ -87,6 +87,11 @@ void append_padding(std::string& out, std::size_t octets) {
   append_record(out, RecordType::padding, std::string(data, '0'));
 }
 
+void append_null_pointer(std::string& out, std::size_t octets) {
+  SP_ASSERT(octets >= 3 && octets <= 100);
+  append_record(out, RecordType::pointer, std::string(octets - 3, ' ') + '0');
+}
+
 std::size_t record_octets(std::size_t data_octets) noexcept {
   std::size_t octets = 2 + data_octets;
   for (std::size_t rest = data_octets >> 7U; rest != 0; rest >>= 7U) { ++octets; }

@@ -87,8 +87,11 @@ struct ParsedRecord {
 void append_record(std::string& out, RecordType type, std::string_view data);
 /// Appends an attribute record `name=value`.
 void append_attribute(std::string& out, std::string_view name, std::string_view value);
-/// Appends a padding record that is `octets` long in all, at least 2 (asserted).
+/// Appends a padding record that is `octets` long in all, at least 2 (asserted). For the content only: Postfix's qmgr
+/// takes a padding record in the envelope as damage, see append_null_pointer.
 void append_padding(std::string& out, std::size_t octets);
+/// Appends a pointer to nowhere that is `octets` long in all, 3 to 100 (asserted): padding for the envelope.
+void append_null_pointer(std::string& out, std::size_t octets);
 /// Size of a record in a file.
 [[nodiscard]] std::size_t record_octets(std::size_t data_octets) noexcept;
 
@@ -97,9 +100,9 @@ void append_padding(std::string& out, std::size_t octets);
 struct SizeRecord {
   /// Octets from content_offset to the extracted_start record, as first written: what SIZE limits and mailq show.
   std::int64_t message_size = 0;
-  std::int64_t content_offset = 0;  ///< Of the record after content_start.
-  std::int64_t recipient_count = 0;
-  std::int64_t flags = 0;           ///< kFlag...: what qmgr needs to know before it reads recipients.
+  std::int64_t content_offset = 0;   ///< Of the record after content_start.
+  std::int64_t recipient_count = 0;  ///< Done and cancelled ones included; Postfix takes a wrong count as damage.
+  std::int64_t flags = 0;            ///< kFlag...: what qmgr needs to know before it reads recipients.
   std::int64_t content_length = 0;  ///< Octets of the content records in use: differs after a milter replaced the body.
   std::int64_t smtputf8_flags = 0;  ///< kSmtpUtf8...
   bool operator==(const SizeRecord&) const = default;

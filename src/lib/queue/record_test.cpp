@@ -66,6 +66,21 @@ TEST(Record, PaddingHasExactlyTheSizeAskedFor) {
   }
 }
 
+TEST(Record, EnvelopePaddingIsAPointerToNowhere) {
+  // Postfix writes this behind the 13 octets of "s@a.example".
+  std::string out;
+  append_null_pointer(out, 4);
+  EXPECT_EQ(out, std::string("p\x02 0", 4));
+  for (std::size_t octets = 3; octets <= 100; ++octets) {
+    out.clear();
+    append_null_pointer(out, octets);
+    const auto parsed = parse_record(out);
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->octets, octets);
+    EXPECT_EQ(parse_pointer(parsed->record.data), 0);
+  }
+}
+
 TEST(SizeRecord, HasTheColumnsOfPostfix) {
   const SizeRecord size{298, 789, 4, 20, 298, 7};
   const std::string data = format_size(size);
