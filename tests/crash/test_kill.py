@@ -98,9 +98,16 @@ def sendmail_worker(mta, ledger, stopped, seed):
 
 def start_again(mta):
     """Starts after a crash; what is left of the old system may need a moment to go."""
+    complaints = []
+
     def started():
-        return mta.master_pid() or mta.postfix("start").returncode == 0
-    wait_for(started, 60, "a start after the crash", mta.log.tail)
+        if mta.master_pid():
+            return True
+        done = mta.postfix("start")
+        complaints.append(f"exit {done.returncode}: {done.stdout}{done.stderr}")
+        return done.returncode == 0
+
+    wait_for(started, 60, "a start after the crash", lambda: "\n".join(complaints[-2:]) + mta.log.tail())
 
 
 def crash(mta, generator, figures):
