@@ -19,8 +19,6 @@ namespace {
 
 /// Attributes that stand before the sender record; the others follow it.
 constexpr std::array kEarlyAttributes{attr::rewrite_context, attr::dsn_envid, attr::dsn_ret};
-/// SizeRecord::flags: the trace service holds reports about this message that qmgr must flush.
-constexpr std::int64_t kFlagHasTrace = 4;
 
 bool is_early(std::string_view name) { return std::ranges::find(kEarlyAttributes, name) != kEarlyAttributes.end(); }
 
@@ -38,6 +36,8 @@ net::Task<Result<std::unique_ptr<Message>>> Message::create(Shared& shared, clie
   if (!writer) { co_return std::unexpected(writer.error()); }
   std::unique_ptr<Message> message(new Message(shared, std::move(open), std::move(*writer)));
   Message& m = *message;
+  // A bounce, defer or trace log of an earlier message with this name must not be taken for this one's.
+  shared.directory.remove_logs(m.writer_.id());
 
   if (!m.open_.sender.empty()) {
     auto rewritten = co_await m.aliases_.rewrite(mail::quote_822_local(m.open_.sender));
@@ -106,6 +106,7 @@ net::Task<> Message::add_recipients(std::vector<clients::RecipientRecord> recipi
 
 net::Task<> Message::add_recipient(clients::RecipientRecord recipient) {
   if (has_flag(clients::kCleanupBounce)) { recipients_for_bounce_.push_back(recipient); }
+  size_flags_ |= static_cast<std::int64_t>(recipient.notify) << 1;
   const auto rewritten = co_await aliases_.rewrite(mail::quote_822_local(recipient.address));
   if (!rewritten) {
     log::warning("{}: {}", queue_id(), rewritten.error().message());
@@ -136,7 +137,6 @@ net::Task<> Message::add_recipient(clients::RecipientRecord recipient) {
       log::warning("{}: {}", queue_id(), traced.error().message());
       co_return fail(Status::temporary, "4.3.0", "Trace service failure");
     }
-    size_flags_ |= kFlagHasTrace;
     recipient.notify &= ~static_cast<std::uint32_t>(queue::kNotifySuccess);
     if (recipient.notify == 0) { recipient.notify = queue::kNotifyNever; }
   }
@@ -279,6 +279,7 @@ net::Task<std::string> Message::rewrite_field(std::string field) {
 }
 
 void Message::write_trailer() {
+  content_octets_ = writer_.offset() - content_offset_;
   writer_.append(queue::RecordType::extracted_start, "");
   if (shared_.settings.detect_8bit_encoding_header) {
     const std::string& encoding = headers_.content_transfer_encoding();
@@ -303,13 +304,12 @@ net::Task<CleanupResult> Message::finish() {
   if (!failed() && recipient_count_ == 0) { fail(Status::no_recipients, "5.1.0", "no recipients specified"); }
   if (!failed()) {
     write_trailer();
-    const auto size = static_cast<std::int64_t>(sink_.size_bytes());
     const auto patched = writer_.patch_record(0, queue::RecordType::size,
-                                              queue::format_size({.message_size = size,
+                                              queue::format_size({.message_size = content_octets_,
                                                                   .content_offset = content_offset_,
                                                                   .recipient_count = recipient_count_,
                                                                   .flags = size_flags_,
-                                                                  .content_length = size}));
+                                                                  .content_length = content_octets_}));
     if (!patched) { fail(Status::write_error, "4.3.0", "queue file write error"); }
   }
   if (!failed()) {

@@ -75,6 +75,7 @@ class Message {
   std::vector<clients::RecipientRecord> recipients_for_bounce_;
   std::int64_t recipient_count_ = 0;
   std::int64_t content_offset_ = 0;  // 0: content has not begun
+  std::int64_t content_octets_ = 0;  // of the content segment, as SizeRecord counts
   std::int64_t size_flags_ = 0;
   clients::CleanupResult result_;
 };

@@ -5,6 +5,7 @@
 #include "ipc/channel.hpp"
 #include "log/log.hpp"
 #include "net/error.hpp"
+#include "queue/hashing_settings.hpp"
 
 namespace stagepost::cleanup {
 namespace {

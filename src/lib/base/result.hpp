@@ -38,9 +38,8 @@ using Result = std::expected<T, Error>;
 
 // SP_TRY(expression);                  propagate the error of a Result<>
 // SP_TRY(auto value, expression);      declare `value` from a Result<T>, or propagate
-#define SP_TRY_1(keyword, temporary, expression)                                 \
-  auto temporary = (expression);                                                 \
-  if (!temporary) { keyword ::std::unexpected(::std::move(temporary).error()); } \
+#define SP_TRY_1(keyword, temporary, expression)                                                                \
+  if (auto temporary = (expression); !temporary) { keyword ::std::unexpected(::std::move(temporary).error()); } \
   static_assert(true, "")
 #define SP_TRY_2(keyword, temporary, declaration, expression)                    \
   auto temporary = (expression);                                                 \

@@ -1,7 +1,7 @@
 #include "daemon/agent_service.hpp"
 
 #include "clients/bounce.hpp"
-#include "queue/directory.hpp"
+#include "queue/hashing_settings.hpp"
 
 namespace stagepost::daemon {
 namespace {
