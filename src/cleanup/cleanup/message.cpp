@@ -37,7 +37,8 @@ net::Task<Result<std::unique_ptr<Message>>> Message::create(Shared& shared, clie
   std::unique_ptr<Message> message(new Message(shared, std::move(open), std::move(*writer)));
   Message& m = *message;
   // A bounce, defer or trace log of an earlier message with this name must not be taken for this one's.
-  shared.directory.remove_logs(m.writer_.id());
+  const auto removed = shared.directory.remove_logs(m.writer_.id());
+  if (!removed) { co_return std::unexpected(removed.error()); }
 
   if (!m.open_.sender.empty()) {
     auto rewritten = co_await m.aliases_.rewrite(mail::quote_822_local(m.open_.sender));

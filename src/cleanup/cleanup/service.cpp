@@ -18,17 +18,15 @@ Result<std::unique_ptr<Shared>> make_shared_state(daemon::Context& context) {
   open.warn = [](std::string_view line) { log::warning("{}", line); };
   SP_TRY(auto aliases, maps::Chain::open("virtual_alias_maps", config.text("virtual_alias_maps"), open));
   SP_TRY(auto local, maps::LocalDomains::create(config, open));
-  return std::unique_ptr<Shared>(
-      new Shared{.loop = context.loop(),
-                 .settings = Settings::from(config),
-                 .directory = queue::QueueDirectory(
-                     ".", {config.list("hash_queue_names"), static_cast<unsigned>(config.integer("hash_queue_depth"))}),
-                 .policy = queue::CommitPolicy::fsync_each(),
-                 .virtual_alias_maps = std::move(aliases),
-                 .local_domains = std::move(local),
-                 .rewrite = clients::RewriteClient(context.loop(), config),
-                 .bounce = clients::BounceClient(context.loop(), config),
-                 .qmgr = clients::QmgrClient(context.loop(), config)});
+  return std::unique_ptr<Shared>(new Shared{.loop = context.loop(),
+                                            .settings = Settings::from(config),
+                                            .directory = queue::QueueDirectory(".", queue::hashing(config)),
+                                            .policy = queue::CommitPolicy::fsync_each(),
+                                            .virtual_alias_maps = std::move(aliases),
+                                            .local_domains = std::move(local),
+                                            .rewrite = clients::RewriteClient(context.loop(), config),
+                                            .bounce = clients::BounceClient(context.loop(), config),
+                                            .qmgr = clients::QmgrClient(context.loop(), config)});
 }
 
 /// One message of the connection. False: the connection is unusable.

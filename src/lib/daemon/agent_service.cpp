@@ -25,9 +25,8 @@ net::Task<> serve_client(net::AcceptedConnection connection, SessionContext& ses
 
 net::Task<Result<>> serve_deliveries(Context& context, delivery::Deliver deliver) {
   const config::Snapshot& config = *context.config();
-  Shared shared{queue::QueueDirectory(
-                    ".", {config.list("hash_queue_names"), static_cast<unsigned>(config.integer("hash_queue_depth"))}),
-                clients::BounceClient(context.loop(), config), std::move(deliver)};
+  Shared shared{queue::QueueDirectory(".", queue::hashing(config)), clients::BounceClient(context.loop(), config),
+                std::move(deliver)};
   auto served = co_await context.serve_sessions([&shared](net::AcceptedConnection connection, SessionContext& session) {
     return serve_client(std::move(connection), session, shared);
   });
