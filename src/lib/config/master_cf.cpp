@@ -78,6 +78,9 @@ Result<std::uint32_t> parse_count(std::string_view field, std::string_view name)
 
 Result<> add_override(ServiceEntry& entry, std::string_view word) {
   SP_TRY(Setting setting, parse_assignment(unbrace(word)));
+  if (setting.name.find_first_of("{}") != std::string::npos) {
+    return failure(fmt::format("syntax error after -o in \"{}\"", printable(word)));
+  }
   const std::string assignment = setting.name + "=" + setting.value;
   entry.args.insert(entry.args.end(), {"-o", assignment});
   entry.columns.emplace_back("-o");

@@ -107,6 +107,7 @@ TEST(MasterCf, ErrorsNameFileAndLine) {
                           "smtp inet n - y - 99999999999 smtpd\n",
                           "smtp inet n - y - - smtpd -o\n",
                           "smtp inet n - y - - smtpd -o foo\n",
+                          "smtp inet n - y - - smtpd -vo{a=b}c=d\n",
                           "smtp inet n - y - - smtpd -o {a b = c}\n",
                           "smtp inet n - y - - smtpd {a}b\n",
                           "x/y unix n - y - - smtpd\n",
