@@ -252,7 +252,8 @@ void write(Level level, std::string_view text) noexcept {
         break;
     }
     if (s.stderr_copy && level >= Level::warning) {
-      s.stderr_copy->log(severity, settings.program_name + ": " + plain);
+      // Commands call themselves "postmap" on the terminal and "postfix/postmap" in the log.
+      s.stderr_copy->log(severity, settings.program_name.substr(settings.program_name.rfind('/') + 1) + ": " + plain);
     }
   } catch (...) {  // NOLINT(bugprone-empty-catch): nowhere left to report to
   }

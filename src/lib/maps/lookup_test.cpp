@@ -316,6 +316,7 @@ TEST(Source, AliasLinesAreStoredAsPostfixStoresThem) {
                                 {"c: a,,b,", "c", "a, , b, "},
                                 {"d: , a", "d", ", a"},
                                 {"e: |cat -x", "e", "|cat -x"},
+                                {"p: \"| a\", |\"b c\"", "p", "\"| a\", |\"b c\""},
                                 {"g: a@[1.2.3.4], b@c . d", "g", "a@[1.2.3.4], b@c.d"},
                                 {"k: a (c)b", "k", "a (c) b"},
                                 {"m: \"\" x", "m", "\"\" x"},
@@ -343,6 +344,7 @@ TEST(Source, TableLines) {
   EXPECT_EQ(quoted->key, "a\"b c\"d");
   EXPECT_EQ(quoted->value, "v w");
   EXPECT_EQ(parse_table_line("\"q\\\"uo\\\\te\" val2")->key, "\"q\\\"uo\\\\te\"");
+  EXPECT_EQ(parse_table_line("k\\ 4 v")->key, "k\\ 4");
   for (const char* bad : {"key", "key   ", "\"k\":"}) {
     EXPECT_EQ(parse_table_line(bad).error().text, "expected format: key whitespace value");
   }

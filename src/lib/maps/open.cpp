@@ -60,7 +60,7 @@ class CheckedTable final : public Table {
     if (context_.utf8 == Utf8::check && !text::is_utf8(value)) {
       context_.warning(fmt::format("{}: key \"{}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
                                    name(), printable(key), printable(value)));
-      return failure(fmt::format("table {}: query error", name()), std::errc::illegal_byte_sequence);
+      return failure(fmt::format("table {}: query error", name()));
     }
     return found;
   }

@@ -127,7 +127,7 @@ class PatternParser {
       }
       ++flags_end;
     }
-    auto matcher = dialect_.compile(expression, rest.substr(end + 1, flags_end - end - 1), context_.utf8);
+    auto matcher = dialect_.compile(expression, rest.substr(end + 1, flags_end - end - 1));
     if (!matcher) {
       warn(matcher.error().context);
       return std::nullopt;
@@ -142,7 +142,7 @@ class PatternParser {
     std::string literal;
     bool bad = false;
     const std::string_view whole = text;
-    while (!text.empty() && !bad) {
+    while (!text.empty()) {
       const std::size_t dollar = std::min(text.find('$'), text.size());
       literal += text.substr(0, dollar);
       text.remove_prefix(dollar);

@@ -31,13 +31,14 @@ class Matcher {
   [[nodiscard]] virtual std::size_t group_count() const = 0;
 };
 
-/// A regular expression dialect: how a pattern with flags is compiled. Error: its context is the warning's text.
+/// A regular expression dialect: how a pattern with flags is compiled. Patterns and subjects are bytes, also where text
+/// is UTF-8, as in Postfix. Error: its context is the warning's text.
 struct PatternDialect {
   std::string_view type;                ///< "regexp"
   std::string_view flags;               ///< those it knows
   std::string_view unclosed_ending;     ///< what the warning about a missing delimiter ends with
   std::string_view zero_index_message;  ///< the warning about $0
-  Result<std::unique_ptr<Matcher>> (*compile)(const std::string& pattern, std::string_view flags, Utf8 utf8);
+  Result<std::unique_ptr<Matcher>> (*compile)(const std::string& pattern, std::string_view flags);
 };
 
 /// The parsed and compiled rules of one table: the content of a FileTable.

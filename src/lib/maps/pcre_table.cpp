@@ -54,10 +54,9 @@ std::uint32_t option_of(char flag) {
 
 class PcreMatcher final : public Matcher {
  public:
-  static Result<std::unique_ptr<Matcher>> compile(const std::string& pattern, std::string_view flags, Utf8 utf8) {
+  static Result<std::unique_ptr<Matcher>> compile(const std::string& pattern, std::string_view flags) {
     std::uint32_t options = PCRE2_CASELESS | PCRE2_DOTALL;
     for (const char flag : flags) { options ^= option_of(flag); }
-    if (utf8 == Utf8::check) { options |= PCRE2_UTF; }
     auto matcher = std::make_unique<PcreMatcher>();
     int error = 0;
     std::size_t offset = 0;

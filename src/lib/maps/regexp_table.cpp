@@ -12,7 +12,7 @@ namespace {
 
 class PosixMatcher final : public Matcher {
  public:
-  static Result<std::unique_ptr<Matcher>> compile(const std::string& pattern, std::string_view flags, Utf8 /*utf8*/) {
+  static Result<std::unique_ptr<Matcher>> compile(const std::string& pattern, std::string_view flags) {
     if (pattern.contains('\0')) { return failure("NUL in regular expression: skipping this rule"); }
     int options = REG_ICASE | REG_EXTENDED;
     for (const char flag : flags) { options ^= flag == 'i' ? REG_ICASE : flag == 'm' ? REG_NEWLINE : REG_EXTENDED; }

@@ -111,7 +111,8 @@ std::string write_tokens(const std::vector<Token>& tokens, Quotes quotes) {
   std::string out;
   const Token* previous = nullptr;
   for (const Token& token : tokens) {
-    const bool after_word = previous != nullptr && previous->kind != Token::Kind::special;
+    // |"command with spaces" stays in one piece.
+    const bool after_word = previous != nullptr && previous->kind != Token::Kind::special && previous->text != "|";
     if (after_word && (token.kind != Token::Kind::special || token.text == "<")) { out.push_back(' '); }
     if (token.kind == Token::Kind::quoted && quotes == Quotes::keep) {
       out.push_back('"');
@@ -139,7 +140,7 @@ std::expected<SourceEntry, SourceProblem> parse_table_line(std::string_view line
   for (; end < line.size(); ++end) {
     const char c = line[end];
     if (c == '\0') { break; }
-    if (in_quotes && c == '\\' && end + 1 < line.size()) {
+    if (c == '\\' && end + 1 < line.size()) {
       ++end;
     } else if (c == '"') {
       in_quotes = !in_quotes;

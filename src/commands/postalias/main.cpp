@@ -1,0 +1,14 @@
+// postalias(1): creates and queries alias databases.
+#include "maps/table_command.hpp"
+
+int main(int argc, char** argv) {
+  using namespace stagepost::maps;
+  constexpr CommandVariant kPostalias{
+      .name = "postalias",
+      .format = SourceFormat::aliases,
+      .options = "c:d:finNopq:rsuvw",
+      .usage = "[-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+      .separator = ":",
+  };
+  return run_table_command(argc, argv, kPostalias);
+}

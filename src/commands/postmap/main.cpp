@@ -1,0 +1,14 @@
+// postmap(1): creates and queries lookup tables.
+#include "maps/table_command.hpp"
+
+int main(int argc, char** argv) {
+  using namespace stagepost::maps;
+  constexpr CommandVariant kPostmap{
+      .name = "postmap",
+      .format = SourceFormat::postmap,
+      .options = "c:d:fFinNopq:rsuUvw",
+      .usage = "[-fFinNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+      .separator = "",
+  };
+  return run_table_command(argc, argv, kPostmap);
+}

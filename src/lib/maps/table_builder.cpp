@@ -1,0 +1,244 @@
+// See table_builder.hpp.
+#include "maps/table_builder.hpp"
+
+#include <csignal>
+#include <ctime>
+#include <fcntl.h>
+#include <grp.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include "base/safe_text.hpp"
+#include "base/sys.hpp"
+#include "base/text.hpp"
+#include "maps/fold.hpp"
+
+namespace stagepost::maps {
+namespace {
+
+constexpr std::size_t kValueFileLimitBytes = 8U << 20U;
+
+/// Effective user and group of the source file's owner while it lives. Only root changes.
+class OwnerRights {
+ public:
+  static Result<OwnerRights> take(uid_t user, gid_t group) {
+    OwnerRights rights;
+    if (::geteuid() == 0 && user != 0) {
+      if (::setgroups(1, &group) != 0 || ::setegid(group) != 0 || ::seteuid(user) != 0) {
+        return errno_failure("change to the rights of the source file's owner");
+      }
+      rights.active_ = true;
+    }
+    return rights;
+  }
+  OwnerRights(OwnerRights&& other) noexcept : active_(std::exchange(other.active_, false)) {}
+  OwnerRights& operator=(OwnerRights&&) = delete;
+  OwnerRights(const OwnerRights&) = delete;
+  OwnerRights& operator=(const OwnerRights&) = delete;
+  ~OwnerRights() {
+    if (active_) {
+      // These cannot fail: the real and saved user are root.
+      (void)::seteuid(0);
+      (void)::setegid(::getgid());
+    }
+  }
+
+ private:
+  OwnerRights() = default;
+  bool active_ = false;
+};
+
+/// Keeps the usual signals of a terminal or a service manager waiting until a table is complete.
+class SignalsPostponed {
+ public:
+  SignalsPostponed() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM}) { ::sigaddset(&set, signal); }
+    ::sigprocmask(SIG_BLOCK, &set, &before_);
+  }
+  ~SignalsPostponed() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsPostponed(const SignalsPostponed&) = delete;
+  SignalsPostponed& operator=(const SignalsPostponed&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+Result<> require_writable(std::string_view type, const OpenContext& context) {
+  if (type == "lmdb") { return {}; }
+  const bool known = (context.types ? context.types : Registry::built_in())->find(type) != nullptr;
+  return failure(fmt::format("unsupported dictionary type: {}{}", printable(type),
+                             known ? " does not support bulk-mode creation." : ""));
+}
+
+std::string encode_base64(std::string_view bytes) {
+  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
+  const int length =
+      ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                        reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  text.resize(static_cast<std::size_t>(length));
+  return text;
+}
+
+/// The files a value lists, with a newline between them.
+Result<std::string> contents_of(std::string_view value) {
+  std::string all;
+  const auto names = text::split(value, ", \t\r\n");
+  for (const std::string_view name : names) {
+    auto content = sys::read_file(std::string(name), kValueFileLimitBytes);
+    if (!content) { return failure(fmt::format("open {}: {}", name, content.error().code.message())); }
+    all += all.empty() && name == names.front() ? "" : "\n";
+    all += *content;
+    if (all.size() > kValueFileLimitBytes) { return failure(fmt::format("{}: file too large", name)); }
+  }
+  if (names.empty()) { return failure(fmt::format("empty pathname list: >>{}<<'", value)); }
+  return all;
+}
+
+class Builder {
+ public:
+  Builder(LmdbWriter writer, std::string table_name, std::string_view source_name, const BuildOptions& options,
+          const OpenContext& context)
+      : writer_(std::move(writer)),
+        table_name_(std::move(table_name)),
+        source_name_(source_name),
+        options_(options),
+        context_(context) {}
+
+  Result<> run(std::string_view source) {
+    SP_TRY(parse_source(source_name_, source, options_.format, IgnoringSuffix::no, context_,
+                        [this](SourceEntry entry) { return add(std::move(entry)); }));
+    if (options_.format == SourceFormat::aliases) { SP_TRY(add_marks()); }
+    return writer_.commit();
+  }
+
+ private:
+  Result<> add(SourceEntry entry) {
+    if (options_.values_are_files) {
+      const auto content = contents_of(entry.value);
+      if (!content) {
+        context_.warning(fmt::format("{}, line {}: {}: skipping this entry", source_name_, entry.line_number,
+                                     content.error().message()));
+        return {};
+      }
+      entry.value = encode_base64(*content);
+    }
+    using Duplicates = BuildOptions::Duplicates;
+    const std::string key = context_.fold == CaseFold::yes ? fold_case(entry.key, context_.utf8) : entry.key;
+    const auto existing =
+        options_.duplicates == Duplicates::replace ? LmdbWriter::Existing::overwrite : LmdbWriter::Existing::keep;
+    SP_TRY(const bool stored, writer_.put(key, entry.value, existing));
+    if (!stored && options_.duplicates == Duplicates::warn) {
+      context_.warning(fmt::format("{}: duplicate entry: \"{}\"", table_name_, printable(key)));
+    }
+    return {};
+  }
+
+  /// Sendmail's "@" and what NIS wants to find in an alias map.
+  Result<> add_marks() {
+    constexpr auto kOver = LmdbWriter::Existing::overwrite;
+    SP_TRY(writer_.put("@", "@", kOver));
+    SP_TRY(writer_.put_raw("YP_LAST_MODIFIED", fmt::format("{:010}", static_cast<long>(std::time(nullptr))), kOver));
+    SP_TRY(writer_.put_raw("YP_MASTER_NAME", options_.host_name, kOver));
+    return {};
+  }
+
+  LmdbWriter writer_;
+  std::string table_name_;
+  std::string_view source_name_;
+  const BuildOptions& options_;
+  const OpenContext& context_;
+};
+
+mode_t new_file_mode(const struct stat& source, const BuildOptions& options) {
+  return options.default_mode ? 0644U : (source.st_mode & (S_IRGRP | S_IROTH)) | S_IRUSR | S_IWUSR;
+}
+
+Result<> write_table(std::string_view type, const std::string& name, std::string_view source_name,
+                     std::string_view source, LmdbWriter::Mode mode, mode_t file_mode, const BuildOptions& options,
+                     const OpenContext& context) {
+  const SignalsPostponed postponed;
+  const LmdbWriter::Options writing{
+      .mode = mode, .file_mode = file_mode, .map_size_bytes = context.lmdb_map_size_bytes, .nul = options.nul};
+  SP_TRY(LmdbWriter writer, LmdbWriter::open(name + ".lmdb", writing));
+  auto built = Builder(std::move(writer), fmt::format("{}:{}", type, name), source_name, options, context).run(source);
+  if (!built && built.error().context.starts_with("error updating ")) {
+    // Postfix names the table here, not the file.
+    const std::string& text = built.error().context;
+    return failure(fmt::format("error updating {}:{}{}", type, name, text.substr(text.rfind(": MDB_"))));
+  }
+  return built;
+}
+
+}  // namespace
+
+Result<> build_table(std::string_view type, const std::string& name, const BuildOptions& options,
+                     const OpenContext& context) {
+  SP_TRY(require_writable(type, context));
+  auto file = sys::open(name, O_RDONLY);
+  if (!file) { return errno_failure(file.error().code.value(), "open " + name); }
+  SP_TRY(const struct stat status, sys::fstat(file->get()));
+  SP_TRY(const std::string source, sys::read_file(name, context.source_limit_bytes));
+  SP_TRY(const OwnerRights rights,
+         OwnerRights::take(options.keep_root ? 0 : status.st_uid, options.keep_root ? 0 : status.st_gid));
+  return write_table(type, name, name, source, LmdbWriter::Mode::replace, new_file_mode(status, options), options,
+                     context);
+}
+
+Result<> update_table(std::string_view type, const std::string& name, std::string_view source_name,
+                      std::string_view source, const BuildOptions& options, const OpenContext& context) {
+  SP_TRY(require_writable(type, context));
+  // The table may have no source file; then its own owner decides.
+  auto status = sys::stat(name);
+  if (!status) { status = sys::stat(name + ".lmdb"); }
+  const bool keep_root = options.keep_root || !status;
+  SP_TRY(const OwnerRights rights, OwnerRights::take(keep_root ? 0 : status->st_uid, keep_root ? 0 : status->st_gid));
+  return write_table(type, name, source_name, source, LmdbWriter::Mode::update,
+                     status ? new_file_mode(*status, options) : 0644U, options, context);
+}
+
+Result<std::size_t> erase_from_table(std::string_view type, const std::string& name,
+                                     const std::vector<std::string>& keys, const BuildOptions& options,
+                                     const OpenContext& context) {
+  if (type != "lmdb") {
+    SP_TRY(const auto table, open(fmt::format("{}:{}", type, name), context));
+    const bool from_file = type == "texthash" || type == "regexp" || type == "pcre" || type == "cidr";
+    return failure(from_file ? fmt::format("{}:{} map requires O_RDONLY access mode", type, name)
+                             : fmt::format("table {}:{}: delete operation is not supported", type, name));
+  }
+  const auto status = sys::stat(name + ".lmdb");
+  if (!status) {
+    if (status.error().is(std::errc::no_such_file_or_directory)) { return std::size_t{0}; }
+    return std::unexpected(status.error());
+  }
+  const SignalsPostponed postponed;
+  SP_TRY(const OwnerRights rights, OwnerRights::take(options.keep_root ? 0 : status->st_uid, status->st_gid));
+  const LmdbWriter::Options writing{
+      .mode = LmdbWriter::Mode::update, .map_size_bytes = context.lmdb_map_size_bytes, .nul = options.nul};
+  SP_TRY(LmdbWriter writer, LmdbWriter::open(name + ".lmdb", writing));
+  std::size_t erased = 0;
+  for (const std::string& key : keys) {
+    SP_TRY(const bool was_there, writer.erase(context.fold == CaseFold::yes ? fold_case(key, context.utf8) : key));
+    erased += was_there ? 1U : 0U;
+  }
+  SP_TRY(writer.commit());
+  return erased;
+}
+
+std::optional<std::string> decode_base64(std::string_view text) {
+  if (text.size() % 4 != 0 || text.size() > kValueLimit) { return std::nullopt; }
+  std::string bytes(text.size() / 4 * 3, '\0');
+  const int length =
+      ::EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
+                        reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  if (length < 0) { return std::nullopt; }
+  // EVP_DecodeBlock counts what padding stands for as bytes.
+  const std::size_t padding = text.ends_with("==") ? 2U : text.ends_with('=') ? 1U : 0U;
+  bytes.resize(static_cast<std::size_t>(length) - padding);
+  return bytes;
+}
+
+}  // namespace stagepost::maps

@@ -1,0 +1,312 @@
+// See table_command.hpp.
+#include "maps/table_command.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/safe_text.hpp"
+#include "base/text.hpp"
+#include "config/registry.hpp"
+#include "config/snapshot.hpp"
+#include "log/log.hpp"
+#include "maps/table_builder.hpp"
+
+namespace stagepost::maps {
+namespace {
+
+struct Arguments {
+  std::string config_directory;
+  std::optional<std::string> query;
+  std::optional<std::string> erase;
+  bool list = false;
+  bool incremental = false;
+  bool utf8 = true;
+  bool verbose = false;
+  CaseFold fold = CaseFold::yes;
+  BuildOptions build;
+  std::vector<std::string> tables;
+};
+
+/// A failure ends the program with this text.
+std::optional<std::string> parse_arguments(int argc, char** argv, const CommandVariant& variant, Arguments& arguments) {
+  using Duplicates = BuildOptions::Duplicates;
+  const std::string letters(variant.options);
+  for (int letter = 0; (letter = ::getopt(argc, argv, letters.c_str())) != -1;) {
+    switch (letter) {
+      case 'c':
+        arguments.config_directory = ::optarg;
+        break;
+      case 'd':
+        if (arguments.list || arguments.query || arguments.erase) { return "specify only one of -s -q or -d"; }
+        arguments.erase = ::optarg;
+        break;
+      case 'q':
+        if (arguments.list || arguments.query || arguments.erase) { return "specify only one of -s -q or -d"; }
+        arguments.query = ::optarg;
+        break;
+      case 's':
+        if (arguments.query || arguments.erase) { return "specify only one of -s or -q or -d"; }
+        arguments.list = true;
+        break;
+      case 'f':
+        arguments.fold = CaseFold::no;
+        break;
+      case 'F':
+        arguments.build.values_are_files = true;
+        break;
+      case 'i':
+        arguments.incremental = true;
+        break;
+      case 'n':
+        arguments.build.nul = TrailingNul::without;
+        break;
+      case 'N':
+        arguments.build.nul = TrailingNul::with;
+        break;
+      case 'o':
+        arguments.build.keep_root = true;
+        break;
+      case 'p':
+        arguments.build.default_mode = true;
+        break;
+      case 'r':
+        if (arguments.build.duplicates != Duplicates::ignore) { arguments.build.duplicates = Duplicates::replace; }
+        break;
+      case 'w':
+        arguments.build.duplicates = Duplicates::ignore;
+        break;
+      case 'u':
+        arguments.utf8 = false;
+        break;
+      case 'U':
+        break;  // checks are on unless -u turns them off
+      case 'v':
+        arguments.verbose = true;
+        break;
+      default:
+        return fmt::format("usage: {} {}", variant.name, variant.usage);
+    }
+  }
+  arguments.tables.assign(argv + ::optind, argv + argc);
+  if (arguments.tables.empty()) { return fmt::format("usage: {} {}", variant.name, variant.usage); }
+  return std::nullopt;
+}
+
+std::vector<std::string> lines_of(std::istream& input) {
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(input, line);) { lines.push_back(std::move(line)); }
+  return lines;
+}
+
+class TableCommand {
+ public:
+  TableCommand(const CommandVariant& variant, Arguments arguments, OpenContext context, std::string default_type)
+      : variant_(variant),
+        arguments_(std::move(arguments)),
+        context_(std::move(context)),
+        default_type_(std::move(default_type)) {}
+
+  /// True for exit status 0.
+  Result<bool> run() {
+    if (arguments_.list) { return list(); }
+    if (arguments_.query) { return query(); }
+    return arguments_.erase ? erase() : build();
+  }
+
+ private:
+  struct Name {
+    std::string type;
+    std::string name;
+    [[nodiscard]] std::string full() const { return fmt::format("{}:{}", type, name); }
+  };
+
+  [[nodiscard]] Name split(const std::string& argument) const {
+    const std::size_t colon = argument.find(':');
+    return colon == std::string::npos ? Name{default_type_, argument}
+                                      : Name{argument.substr(0, colon), argument.substr(colon + 1)};
+  }
+
+  Result<std::unique_ptr<Table>> open_table(const std::string& argument) const {
+    const Name name = split(argument);
+    // -n and -N tell how an lmdb file's keys end; no other type knows.
+    if (name.type == "lmdb" && arguments_.build.nul != TrailingNul::either && !name.name.empty()) {
+      OpenContext context = context_;
+      auto types = std::make_shared<Registry>(*Registry::built_in());
+      types->add("lmdb", [nul = arguments_.build.nul](std::string_view path, const OpenContext& inner) {
+        return open_lmdb(path, inner, nul);
+      });
+      context.types = types;
+      return open(name.full(), context);
+    }
+    return open(name.full(), context_);
+  }
+
+  Result<std::string> shown(const Table& table, std::string_view key, std::string value) const {
+    if (!arguments_.build.values_are_files) { return value; }
+    auto decoded = decode_base64(value);
+    if (!decoded) {
+      context_.warning(
+          fmt::format("table {}: key {}: malformed BASE64 value: {}", table.name(), printable(key), printable(value)));
+      return failure(fmt::format("table {}: query error", table.name()));
+    }
+    return *std::move(decoded);
+  }
+
+  void print(std::string_view key, std::string_view value) const {
+    fmt::print("{}{}\t{}\n", key, variant_.separator, value);
+  }
+
+  Result<bool> list() {
+    for (const std::string& argument : arguments_.tables) {
+      SP_TRY(const auto table, open_table(argument));
+      SP_TRY(table->each([&](std::string_view key, std::string_view value) -> Result<> {
+        SP_TRY(const std::string text, shown(*table, key, std::string(value)));
+        print(key, text);
+        return {};
+      }));
+    }
+    return true;
+  }
+
+  Result<std::vector<std::unique_ptr<Table>>> open_all() const {
+    std::vector<std::unique_ptr<Table>> tables;
+    for (const std::string& argument : arguments_.tables) {
+      SP_TRY(auto table, open_table(argument));
+      tables.push_back(std::move(table));
+    }
+    return tables;
+  }
+
+  Result<Found> find(const std::vector<std::unique_ptr<Table>>& tables, const std::string& key) const {
+    for (const auto& table : tables) {
+      auto found = table->find_now(key);
+      if (!found) { return failure(fmt::format("table {}: cannot be queried from the command line", table->name())); }
+      SP_TRY(Found value, *std::move(found));
+      if (!value) { continue; }
+      if (value->empty()) {
+        context_.warning(
+            fmt::format("table {}: key {}: empty string result is not allowed", table->name(), printable(key)));
+        context_.warning(fmt::format("table {} should return NO RESULT in case of NOT FOUND", table->name()));
+      }
+      SP_TRY(std::string text, shown(*table, key, *std::move(value)));
+      return Found{std::move(text)};
+    }
+    return Found{};
+  }
+
+  Result<bool> query() {
+    if (*arguments_.query != "-") {
+      // One key: a later table is opened only when the earlier ones have no answer.
+      for (const std::string& argument : arguments_.tables) {
+        SP_TRY(auto table, open_table(argument));
+        std::vector<std::unique_ptr<Table>> one;
+        one.push_back(std::move(table));
+        SP_TRY(const Found found, find(one, *arguments_.query));
+        if (found) {
+          fmt::print("{}\n", *found);
+          return true;
+        }
+      }
+      return false;
+    }
+    SP_TRY(const auto tables, open_all());
+    bool any = false;
+    for (const std::string& key : lines_of(std::cin)) {
+      SP_TRY(const Found found, find(tables, key));
+      if (found) {
+        print(key, *found);
+        any = true;
+      }
+    }
+    return any;
+  }
+
+  Result<bool> erase() {
+    const std::vector<std::string> keys =
+        *arguments_.erase == "-" ? lines_of(std::cin) : std::vector<std::string>{*arguments_.erase};
+    std::size_t erased = 0;
+    for (const std::string& argument : arguments_.tables) {
+      const Name name = split(argument);
+      SP_TRY(const std::size_t count, erase_from_table(name.type, name.name, keys, arguments_.build, context_));
+      erased += count;
+    }
+    return erased > 0;
+  }
+
+  Result<bool> build() {
+    std::optional<std::string> input;
+    for (const std::string& argument : arguments_.tables) {
+      const Name name = split(argument);
+      if (!arguments_.incremental) {
+        SP_TRY(build_table(name.type, name.name, arguments_.build, context_));
+        continue;
+      }
+      if (!input) { input = std::string(std::istreambuf_iterator<char>(std::cin), {}); }
+      SP_TRY(update_table(name.type, name.name, "stdin", *input, arguments_.build, context_));
+    }
+    return true;
+  }
+
+  const CommandVariant& variant_;
+  Arguments arguments_;
+  OpenContext context_;
+  std::string default_type_;
+};
+
+int fatal(std::string_view text) {
+  log::fatal("{}", text);
+  return 1;
+}
+
+}  // namespace
+
+int run_table_command(int argc, char** argv, const CommandVariant& variant) {
+  log::Settings settings;
+  settings.program_name = variant.name;
+  log::open(settings);
+  Arguments arguments;
+  if (const auto problem = parse_arguments(argc, argv, variant, arguments)) { return fatal(*problem); }
+  if (const char* directory = ::getenv("MAIL_CONFIG"); directory != nullptr && arguments.config_directory.empty()) {
+    arguments.config_directory = directory;
+  }
+  config::LoadOptions load;
+  load.config_directory = arguments.config_directory;
+  load.process_name = variant.name;
+  const auto configuration = config::Snapshot::load(load);
+  if (!configuration) { return fatal(configuration.error().message()); }
+  const config::Snapshot& snapshot = **configuration;
+  settings.verbose = arguments.verbose;
+  settings.copy_to_stderr = true;
+  settings.program_name = fmt::format("{}/{}", snapshot.text("syslog_name"), variant.name);
+  settings.facility = snapshot.text("syslog_facility");
+  settings.destination = log::Destination::syslog;
+  if (!snapshot.text("maillog_file").empty()) {
+    settings.destination = log::Destination::postlog;
+    settings.postlog_socket = snapshot.text("queue_directory") + "/public/" + snapshot.text("postlog_service_name");
+  }
+  log::open(settings);
+
+  OpenContext context;
+  context.fold = arguments.fold;
+  context.utf8 = arguments.utf8 && snapshot.boolean("smtputf8_enable") ? Utf8::check : Utf8::off;
+  context.lmdb_map_size_bytes = static_cast<std::size_t>(snapshot.integer("lmdb_map_size"));
+  context.warn = [](std::string_view line) { log::warning("{}", line); };
+  arguments.build.format = variant.format;
+  arguments.build.host_name = snapshot.text("myhostname");
+  const auto done =
+      TableCommand(variant, std::move(arguments), std::move(context), snapshot.text("default_database_type")).run();
+  std::fflush(stdout);
+  if (!done) { return fatal(done.error().message()); }
+  return *done ? 0 : 1;
+}
+
+}  // namespace stagepost::maps
