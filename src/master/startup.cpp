@@ -53,17 +53,8 @@ Result<SystemConfig> load_config(const std::string& directory) {
 }
 
 void open_log(const config::Snapshot& config, unsigned verbosity, bool to_stderr) {
-  log::Settings settings;
-  settings.program_name = config.text("syslog_name") + "/master";
-  settings.facility = config.text("syslog_facility");
-  settings.verbose = verbosity > 0;
+  log::Settings settings = config::log_settings(config, "master", verbosity > 0);
   settings.copy_to_stderr = to_stderr;
-  settings.format = config.text("maillog_format") == "json" ? log::Format::json : log::Format::text;
-  settings.destination = log::Destination::syslog;
-  if (!config.text("maillog_file").empty()) {
-    settings.destination = log::Destination::postlog;
-    settings.postlog_socket = config.text("queue_directory") + "/public/" + config.text("postlog_service_name");
-  }
   log::open(settings);
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/sys.hpp"
 #include "commands/postsuper/maintenance.hpp"
+#include "config/log_settings.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
 #include "queue/hashing_settings.hpp"
@@ -106,15 +107,7 @@ Arguments parse_arguments(int argc, char** argv) {
 }
 
 void open_log(const config::Snapshot& config, bool verbose) {
-  log::Settings settings{.program_name = config.text("syslog_name") + "/postsuper",
-                         .facility = config.text("syslog_facility"),
-                         .destination = log::Destination::syslog,
-                         .verbose = verbose};
-  if (!config.text("maillog_file").empty()) {
-    settings.destination = log::Destination::postlog;
-    settings.postlog_socket = config.text("queue_directory") + "/public/" + config.text("postlog_service_name");
-  }
-  log::open(settings);
+  log::open(config::log_settings(config, "postsuper", verbose));
 }
 
 // The queue's files belong to mail_owner; as that user nothing outside can be touched by a hostile link or name.

@@ -31,17 +31,7 @@ std::string config_directory() {
 }
 
 void open_log(const Options& options, const config::Snapshot& config, unsigned verbosity) {
-  log::Settings settings;
-  settings.program_name = fmt::format("{}/{}", config.text("syslog_name"), options.name);
-  settings.facility = config.text("syslog_facility");
-  settings.verbose = verbosity > 0;
-  settings.format = config.text("maillog_format") == "json" ? log::Format::json : log::Format::text;
-  settings.destination = log::Destination::syslog;
-  if (!config.text("maillog_file").empty()) {
-    settings.destination = log::Destination::postlog;
-    settings.postlog_socket = config.text("queue_directory") + "/public/" + config.text("postlog_service_name");
-  }
-  log::open(settings);
+  log::open(config::log_settings(config, options.name, verbosity > 0));
 }
 
 /// Before the configuration is known, to the system's log, as any daemon.

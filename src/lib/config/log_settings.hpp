@@ -1,0 +1,15 @@
+// Where a program of the suite logs, according to its configuration.
+#pragma once
+
+#include <string_view>
+
+#include "config/snapshot.hpp"
+#include "log/log.hpp"
+
+namespace stagepost::config {
+
+/// Program name "$syslog_name/`process`", syslog_facility, maillog_file (then lines go to postlogd's socket) and
+/// maillog_format.
+[[nodiscard]] log::Settings log_settings(const Snapshot& config, std::string_view process, bool verbose);
+
+}  // namespace stagepost::config
