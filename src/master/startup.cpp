@@ -16,6 +16,7 @@
 
 #include "base/defer.hpp"
 #include "base/sys.hpp"
+#include "config/log_settings.hpp"
 #include "log/log.hpp"
 #include "master/lock_file.hpp"
 #include "master/options.hpp"

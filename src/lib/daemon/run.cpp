@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "base/sys.hpp"
+#include "config/log_settings.hpp"
 #include "daemon/context_impl.hpp"
 #include "daemon/privileges.hpp"
 #include "daemon/sandbox.hpp"
