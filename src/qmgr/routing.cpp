@@ -96,7 +96,8 @@ Grouped group(std::vector<RoutedRecipient> recipients, const GroupLimits& limits
       group.index = result.deliveries.size();
       group.octets = 0;
       // With one recipient to a request, a destination is a recipient (postconf(5), ..._destination_recipient_limit).
-      std::string destination = group.limit == 1 ? key_of(route.nexthop, recipient.address) : route.nexthop;
+      std::string destination =
+          text::to_lower(group.limit == 1 ? key_of(route.nexthop, recipient.address) : route.nexthop);
       result.deliveries.push_back({route.transport, route.nexthop, std::move(destination), {}});
     }
     group.octets += octets;
