@@ -20,7 +20,8 @@ add_library(sp_options INTERFACE)
 target_compile_features(sp_options INTERFACE cxx_std_23)
 # One code model for libraries and programs, so that they can share the precompiled header.
 target_compile_options(sp_options INTERFACE -fPIE)
-target_link_options(sp_options INTERFACE -pie)
+# A program loads only the libraries it really uses: start-up time of sendmail and postdrop.
+target_link_options(sp_options INTERFACE -pie -Wl,--as-needed)
 # Members with a default may be left out of a designated initializer on purpose.
 target_compile_options(sp_options INTERFACE -Wall -Wextra -Wno-missing-designated-field-initializers -Wconversion -Wshadow -Wpedantic -Werror)
 target_compile_definitions(sp_options INTERFACE BOOST_ASIO_NO_DEPRECATED)

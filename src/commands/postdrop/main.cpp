@@ -1,0 +1,3 @@
+#include "commands/postdrop/postdrop.hpp"
+
+int main(int argc, char** argv) { return stagepost::postdrop::run(argc, argv); }

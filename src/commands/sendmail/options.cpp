@@ -1,0 +1,203 @@
+#include "commands/sendmail/options.hpp"
+
+#include "base/text.hpp"
+
+namespace stagepost::sendmail {
+namespace {
+
+/// Options whose value is the rest of the word or the next argument.
+constexpr std::string_view kWithValue = "ABCFfhLNOopRrVXb";
+/// Options without a value. -q and -d take one only in the same word.
+constexpr std::string_view kWithoutValue = "GIimnstUv";
+
+class Parser {
+ public:
+  Parser(Options& options, const std::vector<std::string>& arguments) : options_(options), arguments_(arguments) {}
+
+  Result<> parse() {
+    for (; index_ < arguments_.size(); ++index_) {
+      const std::string& word = arguments_[index_];
+      if (word == "--") {
+        ++index_;
+        break;
+      }
+      if (word.size() < 2 || word[0] != '-') { break; }
+      SP_TRY(parse_word(std::string_view(word).substr(1)));
+    }
+    options_.recipients.insert(options_.recipients.end(), arguments_.begin() + static_cast<std::ptrdiff_t>(index_),
+                               arguments_.end());
+    return {};
+  }
+
+ private:
+  Result<> parse_word(std::string_view letters) {
+    while (!letters.empty()) {
+      const char letter = letters.front();
+      letters.remove_prefix(1);
+      if (letter == 'q' || letter == 'd') {
+        if (letter == 'q') { SP_TRY(queue_option(letters)); }
+        return {};
+      }
+      if (kWithoutValue.find(letter) != std::string_view::npos) {
+        plain_option(letter);
+        continue;
+      }
+      // -n is listed above; -O and -X without value in the same word take the next argument as well.
+      if (kWithValue.find(letter) == std::string_view::npos) {
+        return failure("usage: sendmail [options]: unknown option -" + std::string(1, letter));
+      }
+      std::string value(letters);
+      if (value.empty()) {
+        if (index_ + 1 >= arguments_.size()) {
+          return failure("option requires an argument -- " + std::string(1, letter));
+        }
+        value = arguments_[++index_];
+      }
+      return value_option(letter, value);
+    }
+    return {};
+  }
+
+  void plain_option(char letter) {
+    switch (letter) {
+      case 'I':
+        options_.mode = Mode::newaliases;
+        break;
+      case 'i':
+        options_.dot_is_data = true;
+        break;
+      case 't':
+        options_.extract_recipients = true;
+        break;
+      case 'v':
+        options_.debug += options_.verbose_delivery ? 1 : 0;
+        options_.verbose_delivery = true;
+        break;
+      default:
+        break;  // -G -m -n -s -U: accepted for compatibility
+    }
+  }
+
+  Result<> value_option(char letter, const std::string& value) {
+    switch (letter) {
+      case 'B':
+        if (text::iequals(value, "8BITMIME")) {
+          options_.body_type = "8bit";
+        } else if (text::iequals(value, "7BIT")) {
+          options_.body_type = "7bit";
+        } else {
+          return failure("specify -B7BIT or -B8BITMIME");
+        }
+        return {};
+      case 'C':
+        options_.config_directory = value.ends_with("/main.cf") ? value.substr(0, value.size() - 8) : value;
+        return {};
+      case 'F':
+        options_.full_name = value;
+        return {};
+      case 'f':
+      case 'r':
+        options_.sender = value;
+        options_.has_sender = true;
+        return {};
+      case 'L':
+        options_.log_tag = value;
+        return {};
+      case 'N': {
+        const auto notify = dsn::parse_notify(value);
+        if (!notify) { return failure("bad -N option value -- " + value); }
+        options_.dsn_notify = *notify;
+        return {};
+      }
+      case 'R': {
+        const auto ret = dsn::parse_ret(value);
+        if (!ret) { return failure("specify -Rfull or -Rhdrs"); }
+        options_.dsn_ret = *ret;
+        return {};
+      }
+      case 'V':
+        options_.dsn_envid = value;
+        return {};
+      case 'X':
+        if (!value.starts_with('V')) { return {}; }  // -X logfile of Sendmail
+        options_.use_verp = true;
+        options_.verp_delimiters = value.substr(1);
+        return {};
+      case 'b':
+        return mode_option(value);
+      case 'o':
+        if (value.starts_with('A') || value.starts_with('7') || value.starts_with('8')) { return {}; }
+        if (value == "i") { options_.dot_is_data = true; }
+        return {};
+      default:
+        return {};  // -A -h -O -p: accepted for compatibility
+    }
+  }
+
+  Result<> mode_option(const std::string& value) {
+    switch (value.front()) {
+      case 'm':
+        options_.mode = Mode::submit;
+        return {};
+      case 'p':
+        options_.mode = Mode::mailq;
+        return {};
+      case 'i':
+        options_.mode = Mode::newaliases;
+        return {};
+      case 'd':
+      case 'l':
+        options_.mode = Mode::daemon;
+        return {};
+      case 'h':
+      case 'H':
+        options_.mode = Mode::stop;
+        return {};
+      case 's':
+        options_.mode = Mode::smtp;
+        return {};
+      case 'v':
+        options_.mode = Mode::submit;
+        options_.verify_only = true;
+        return {};
+      default:
+        return failure("unsupported: -b" + value);
+    }
+  }
+
+  Result<> queue_option(std::string_view value) {
+    if (value.empty() || text::is_digit(value.front())) {  // -q30m: Sendmail's interval; means a queue run here
+      options_.mode = Mode::flush_queue;
+      return {};
+    }
+    options_.site_or_id = value.substr(1);
+    switch (value.front()) {
+      case 'R':
+        options_.mode = Mode::flush_site;
+        return {};
+      case 'I':
+        options_.mode = Mode::flush_id;
+        return {};
+      case 'S':
+        return failure("-qS is not implemented");
+      default:
+        return failure("bad -q option value -- " + std::string(value));
+    }
+  }
+
+  Options& options_;
+  const std::vector<std::string>& arguments_;
+  std::size_t index_ = 0;
+};
+
+}  // namespace
+
+Result<Options> parse_options(std::string_view program, const std::vector<std::string>& arguments) {
+  Options options;
+  if (program == "mailq") { options.mode = Mode::mailq; }
+  if (program == "newaliases") { options.mode = Mode::newaliases; }
+  SP_TRY(Parser(options, arguments).parse());
+  return options;
+}
+
+}  // namespace stagepost::sendmail
