@@ -1,7 +1,7 @@
 // See address.hpp.
 #include "mail/address.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -120,7 +120,10 @@ class PathScanner {
           pos_ += 2;
           continue;
         case '[':
-          if (!domain_literal(out)) { return false; }
+          // An address literal is a whole domain; anywhere else '[' needs quotes.
+          if (out.last_at == std::string::npos || out.last_at + 1 != out.text.size() || !domain_literal(out)) {
+            return false;
+          }
           continue;
         case '@':
           out.last_at = out.text.size();
@@ -193,7 +196,9 @@ class PathScanner {
 
   bool domain_literal(ScannedPath& out) {
     const std::size_t end = in_.find(']', pos_);
-    if (end == std::string_view::npos) { return false; }
+    if (end == std::string_view::npos || std::ranges::any_of(in_.substr(pos_, end - pos_), is_control)) {
+      return false;
+    }
     out.text += in_.substr(pos_, end + 1 - pos_);
     pos_ = end + 1;
     return true;

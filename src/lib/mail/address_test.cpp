@@ -60,9 +60,11 @@ TEST(ParsePath, TakesWhatPostfixTakes) {
 
 TEST(ParsePath, RefusesWhatPostfixRefuses) {
   for (const std::string path :
-       {"<a@b",      "<a b@c>",     "<a@b c>", "<\"a>",     "<a\"b@c>", "<\"a\"b@c>", "<a@b,c@d>", "<a;b@c>",
-        "<@x,a@b>",  "<@x:a@b",     "<a@>",    "<a@b>x",    "<a@.b>",   "<a@b..c>",   "<a@-b>",    "<a@[1.2.3.400]>",
-        "<a@[foo]>", "<a@1.2.3.4>", "<a@123>", "<a@b\x01>", "<(a@b>",   "<\"\">",     "<a\\"}) {
+       {"<a@b",        "<a b@c>",       "<a@b c>",  "<\"a>",           "<a\"b@c>",  "<\"a\"b@c>",
+        "<a@b,c@d>",   "<a;b@c>",       "<@x,a@b>", "<@x:a@b",         "<a@>",      "<a@b>x",
+        "<a@.b>",      "<a@b..c>",      "<a@-b>",   "<a@[1.2.3.400]>", "<a@[foo]>", "<a@1.2.3.4>",
+        "<a@123>",     "<a@b\x01>",     "<(a@b>",   "<\"\">",          "<a\\",      "<a[@[1.2.3.4]>",
+        "<[1.2.3.4]>", "<a@[1.\x10]@b>"}) {
     EXPECT_EQ(parse(path, kSender), "ERROR") << path;
   }
   EXPECT_EQ(parse("<a@" + std::string(64, 'x') + ">", kSender), "ERROR");

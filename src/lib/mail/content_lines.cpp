@@ -118,6 +118,12 @@ void ContentDecoder::finish_to(SinkRef sink) {
   carry_.clear();
 }
 
+ContentEncoder::ContentEncoder(const Options& options) : options_(options) {
+  if (options_.line_length_limit == 1) {
+    options_.line_length_limit = 2;  // a continuation line has its space and at least one octet
+  }
+}
+
 void ContentEncoder::append_fragment(std::string_view text, std::string& out) {
   if (text.empty()) { return; }
   if (column_ == 0 && text.front() == '.' && options_.dot_stuffing) { out += '.'; }

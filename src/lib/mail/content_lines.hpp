@@ -102,13 +102,13 @@ class ContentDecoder {
 class ContentEncoder {
  public:
   struct Options {
-    /// Parameter smtp_line_length_limit: a longer line is broken by CRLF and a space; 0: never.
+    /// Parameter smtp_line_length_limit: a longer line is broken by CRLF and a space; 0: never, 1 counts as 2.
     std::size_t line_length_limit = 0;
     /// Double leading dots (false: BDAT).
     bool dot_stuffing = true;
   };
   ContentEncoder() = default;
-  explicit ContentEncoder(const Options& options) : options_(options) {}
+  explicit ContentEncoder(const Options& options);
 
   /// Appends one piece.
   void append(Line line, std::string& out);

@@ -129,6 +129,14 @@ TEST(ContentEncoder, BreaksLinesAtTheLimit) {
   EXPECT_EQ(out, "12345\r\n12345\r\n 6789\r\n 0\r\n");
 }
 
+TEST(ContentEncoder, CutsDoNotDependOnThePieces) {
+  ContentEncoder encoder({.line_length_limit = 1});
+  std::string out;
+  for (const char c : std::string_view("abc\n.d")) { encoder.append_text({&c, 1}, out); }
+  encoder.finish(out);
+  EXPECT_EQ(out, "ab\r\n c\r\n..d\r\n.\r\n");
+}
+
 TEST(ContentEncoder, DecoderUndoesIt) {
   ContentEncoder encoder;
   std::string out;

@@ -159,7 +159,7 @@ TEST(Mime, DowngradeTurnsEightBitPartsIntoQuotedPrintable) {
           "M Content-Type: multipart/x; boundary=b\nM Content-Transfer-Encoding: 7bit\n-\n|\n|p\xe9\n|--b\nM "
           "Content-Transfer-Encoding: quoted-printable\n-\n|\n|=E9\n|--b\n-\n|\n|7bit=\n|--b--\n"},
          {"Content-Transfer-Encoding: 8bit\n\n" + std::string(80, 'x'),
-          "M Content-Transfer-Encoding: quoted-printable\n-\n|\n|" + std::string(75, 'x') + "=\n|xxxxx\n"}},
+          "M Content-Transfer-Encoding: quoted-printable\n-\n|\n|" + std::string(73, 'x') + "=\n|xxxxxxx\n"}},
         {.downgrade = true});
 }
 

@@ -7,7 +7,8 @@
 namespace stagepost::mail {
 namespace {
 
-constexpr std::size_t kLineOctets = 75;  // and the '=' of a soft line break
+// RFC 2045 allows 76 with the '=' of a soft line break; Postfix breaks here.
+constexpr std::size_t kLineOctets = 73;
 constexpr std::string_view kHex = "0123456789ABCDEF";
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 namespace stagepost::mail {
 
-/// Emits complete lines of at most 76 octets. What it emits does not depend on how lines are cut into pieces.
+/// Emits complete lines of at most 74 octets. What it emits does not depend on how lines are cut into pieces.
 class QuotedPrintableEncoder {
  public:
   explicit QuotedPrintableEncoder(std::function<void(Line)> sink) : sink_(std::move(sink)) {}

@@ -67,7 +67,7 @@ std::string received_from_client(const ReceivedFromClient& client, const Receive
     out += fmt::format("\n\t(Authenticated sender: {})", clean(*client.sasl_username, "()\\"));
   }
   out += fmt::format("\n\tby {} ({}) with {} id {}", by.myhostname, by.mail_name, by.protocol, by.queue_id);
-  out += by.recipient ? fmt::format("\n\tfor <{}>; ", clean(*by.recipient)) : std::string("; ");
+  out += by.recipient ? fmt::format("\n\tfor <{}>; ", clean(*by.recipient)) : std::string(";\n\t");
   return out + format_date(by.when);
 }
 

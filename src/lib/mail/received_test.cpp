@@ -64,7 +64,7 @@ TEST_F(Received, TlsAndLoginHaveLinesOfTheirOwn) {
             "\t client-signature RSA-PSS (2048 bits) client-digest SHA256)\n"
             "\t(Client CN \"client.example\", Issuer \"ca ?x?\" (not verified))\n"
             "\t(Authenticated sender: joe)\n"
-            "\tby mx (Postfix) with ESMTPSA id ABC; Fri, 13 Nov 2026 13:24:14 +0000 (UTC)");
+            "\tby mx (Postfix) with ESMTPSA id ABC;\n\tFri, 13 Nov 2026 13:24:14 +0000 (UTC)");
 }
 
 TEST_F(Received, ClientBytesCannotBreakTheField) {
