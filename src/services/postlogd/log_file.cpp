@@ -1,0 +1,36 @@
+#include "services/postlogd/log_file.hpp"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/safe_text.hpp"
+#include "base/sys.hpp"
+
+namespace stagepost::postlogd {
+
+Result<unique_fd> open_log_file(const std::string& path, const std::vector<std::string>& prefixes) {
+  const bool allowed = std::ranges::any_of(prefixes, [&](const std::string& prefix) {
+    const std::string directory = prefix.ends_with('/') ? prefix : prefix + "/";
+    return path == prefix || path.starts_with(directory);
+  });
+  if (!allowed || path.find("/../") != std::string::npos) {
+    return failure("maillog_file value \"" + path + "\" does not match any of maillog_file_prefixes",
+                   std::errc::permission_denied);
+  }
+  if (path == "/dev/stdout") {
+    unique_fd copy(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+    if (!copy) { return errno_failure("standard output"); }
+    return copy;
+  }
+  return sys::open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+}
+
+std::string as_line(std::string_view datagram) {
+  while (datagram.ends_with('\n') || datagram.ends_with('\0')) { datagram.remove_suffix(1); }
+  std::string line = LogText(PeerBytes(datagram), 60'000).str();
+  line += '\n';
+  return line;
+}
+
+}  // namespace stagepost::postlogd

@@ -1,0 +1,35 @@
+#include "services/postlogd/log_file.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "base/sys.hpp"
+
+namespace stagepost::postlogd {
+namespace {
+
+TEST(LogFile, LinesCannotBeForged) {
+  EXPECT_EQ(as_line("Nov 22 host postfix/x[1]: a\nNov 22 host postfix/qmgr[2]: b\r"),
+            "Nov 22 host postfix/x[1]: a?Nov 22 host postfix/qmgr[2]: b?\n");
+  EXPECT_EQ(as_line("x\n"), "x\n");
+}
+
+TEST(LogFile, OnlyBelowItsPrefixes) {
+  char directory[] = "/tmp/stagepost-postlogd-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  const std::string path = std::string(directory) + "/log";
+  EXPECT_FALSE(open_log_file(path, {"/var"}));
+  EXPECT_FALSE(open_log_file(std::string(directory) + "/../x", {directory}));
+  EXPECT_FALSE(open_log_file(std::string(directory) + "x", {directory}));
+  const auto file = open_log_file(path, {"/var", directory});
+  ASSERT_TRUE(file);
+  EXPECT_EQ(sys::fstat(file->get())->st_mode & 0777U, 0600U);
+  EXPECT_TRUE(open_log_file("/dev/stdout", {"/var", "/dev/stdout"}));
+  ::unlink(path.c_str());
+  ::rmdir(directory);
+}
+
+}  // namespace
+}  // namespace stagepost::postlogd
