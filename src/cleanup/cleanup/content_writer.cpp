@@ -1,5 +1,8 @@
 #include "cleanup/cleanup/content_writer.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/text.hpp"
 
 namespace stagepost::cleanup {
@@ -17,6 +20,10 @@ void ContentSink::on_header_end(mail::HeaderClass header_class) {
 }
 
 void ContentSink::on_body(mail::Line line) {
+  // A header that runs into its body without an empty line: later readers must find the same border.
+  if (std::exchange(first_body_line_, false) && !(line.text.empty() && line.end == mail::LineEnd::complete)) {
+    on_body({"", mail::LineEnd::complete});
+  }
   if (events_.empty()) { return append_body(line.text, line.end); }
   const bool complete = line.end == mail::LineEnd::complete;
   events_.push_back({.kind = complete ? ContentEvent::Kind::body_line : ContentEvent::Kind::body_piece,
@@ -33,8 +40,14 @@ void ContentSink::append_field(std::string_view field) {
 
 void ContentSink::append_body(std::string_view text, mail::LineEnd end) {
   const bool complete = end == mail::LineEnd::complete;
-  writer_->append(complete ? queue::RecordType::line : queue::RecordType::partial_line, text);
+  const auto type = complete ? queue::RecordType::line : queue::RecordType::partial_line;
   size_bytes_ += text.size() + (complete ? 1 : 0);
+  if (replace_stray_cr_ && text.find('\r') != std::string_view::npos) {
+    std::string clean(text);
+    std::ranges::replace(clean, '\r', ' ');
+    return writer_->append(type, clean);
+  }
+  writer_->append(type, text);
 }
 
 }  // namespace stagepost::cleanup

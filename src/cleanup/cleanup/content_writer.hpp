@@ -68,7 +68,9 @@ struct ContentEvent {
 /// Appends body lines to the file at once while nothing is queued before them.
 class ContentSink final : public mail::MimeSink {
  public:
-  explicit ContentSink(queue::MessageWriter& writer) : writer_(&writer) {}
+  /// `replace_stray_cr`: parameter cleanup_replace_stray_cr_lf; a CR inside content becomes a space.
+  ContentSink(queue::MessageWriter& writer, bool replace_stray_cr)
+      : writer_(&writer), replace_stray_cr_(replace_stray_cr) {}
 
   void on_header(mail::HeaderClass header_class, const mail::HeaderField& field, std::string_view text) override;
   void on_header_end(mail::HeaderClass header_class) override;
@@ -84,6 +86,8 @@ class ContentSink final : public mail::MimeSink {
 
  private:
   queue::MessageWriter* writer_;
+  bool replace_stray_cr_;
+  bool first_body_line_ = true;
   std::deque<ContentEvent> events_;
   std::uint64_t size_bytes_ = 0;
 };

@@ -74,7 +74,7 @@ Message::Message(Shared& shared, clients::CleanupOpen open, queue::MessageWriter
       open_(std::move(open)),
       writer_(std::move(writer)),
       aliases_(shared.settings, shared.rewrite, shared.virtual_alias_maps, shared.local_domains),
-      sink_(writer_),
+      sink_(writer_, shared.settings.replace_stray_cr),
       mime_(shared.settings.mime, sink_),
       cutter_(shared.settings.line_length_limit),
       headers_(shared.settings,

@@ -27,6 +27,7 @@ Settings Settings::from(const config::Snapshot& config) {
   s.always_add_missing_headers = config.boolean("always_add_missing_headers");
   s.enable_original_recipient = config.boolean("enable_original_recipient");
   s.detect_8bit_encoding_header = config.boolean("detect_8bit_encoding_header");
+  s.replace_stray_cr = config.boolean("cleanup_replace_stray_cr_lf");
   s.remote_header_rewrite_domain = config.text("remote_header_rewrite_domain");
   s.undisclosed_recipients_header = config.text("undisclosed_recipients_header");
   if (config.text("header_from_format") == "obsolete") { s.header_from_format = mail::FromFormat::obsolete; }

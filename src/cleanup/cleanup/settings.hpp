@@ -31,6 +31,7 @@ struct Settings {
   bool always_add_missing_headers = false;
   bool enable_original_recipient = true;
   bool detect_8bit_encoding_header = true;
+  bool replace_stray_cr = true;  ///< cleanup_replace_stray_cr_lf
   std::string remote_header_rewrite_domain;
   std::string undisclosed_recipients_header;
   mail::FromFormat header_from_format = mail::FromFormat::standard;
