@@ -1,0 +1,94 @@
+// postlog(1): lets scripts log as the mail system does.
+#include <array>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "config/log_settings.hpp"
+#include "config/snapshot.hpp"
+#include "log/log.hpp"
+
+namespace {
+
+using namespace stagepost;
+
+constexpr std::string_view kUsage = "usage: postlog [-c config_dir] [-i] [-p priority] [-t tag] [-v] [text...]";
+
+std::optional<log::Level> level_of(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, log::Level>, 6> kLevels{{{"info", log::Level::info},
+                                                                            {"warn", log::Level::warning},
+                                                                            {"warning", log::Level::warning},
+                                                                            {"error", log::Level::error},
+                                                                            {"fatal", log::Level::fatal},
+                                                                            {"panic", log::Level::panic}}};
+  for (const auto& [text, level] : kLevels) {
+    if (text == name) { return level; }
+  }
+  return std::nullopt;
+}
+
+int usage(std::string_view problem) {
+  fmt::print(stderr, "postlog: fatal: {}\n", problem);
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  log::Level level = log::Level::info;
+  std::string tag;
+  config::LoadOptions load;
+  load.process_name = "postlog";
+  bool verbose = false;
+  if (const char* directory = std::getenv("MAIL_CONFIG")) { load.config_directory = directory; }
+  for (int option = 0; (option = ::getopt(argc, argv, "c:ip:t:v")) != -1;) {
+    switch (option) {
+      case 'c':
+        load.config_directory = ::optarg;
+        break;
+      case 'i':
+        break;  // the process id is always logged
+      case 'p': {
+        const auto named = level_of(::optarg);
+        if (!named) { return usage(fmt::format("invalid priority: {}", ::optarg)); }
+        level = *named;
+        break;
+      }
+      case 't':
+        tag = ::optarg;
+        break;
+      case 'v':
+        verbose = true;
+        break;
+      default:
+        return usage(kUsage);
+    }
+  }
+  const auto config = config::Snapshot::load(load);
+  if (!config) { return usage(config.error().message()); }
+  log::Settings settings = config::log_settings(**config, "postlog", verbose);
+  if (const char* from_environment = std::getenv("MAIL_LOGTAG"); from_environment != nullptr && tag.empty()) {
+    tag = from_environment;
+  }
+  if (!tag.empty()) { settings.program_name = tag; }
+  log::open(settings);
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  const auto write = [&](std::string_view text) {
+    log::write(level, text);
+    if (terminal) { fmt::print(stderr, "{}: {}\n", settings.program_name, log::labelled(level, text)); }
+  };
+  if (::optind < argc) {
+    std::string text = argv[::optind];
+    for (int i = ::optind + 1; i < argc; ++i) { text += std::string(" ") + argv[i]; }
+    write(text);
+  } else {
+    for (std::string line; std::getline(std::cin, line);) { write(line); }
+  }
+  return 0;
+}
