@@ -13,7 +13,17 @@ namespace stagepost::clients {
 
 /// What happened to one recipient, as the report will tell it (RFC 3464 §2.3).
 struct RecipientReport {
-  enum class Action : std::uint8_t { failed, delayed, delivered, relayed, expanded, kLast = expanded };
+  /// The last two answer `sendmail -bv`, which delivers nothing.
+  enum class Action : std::uint8_t {
+    failed,
+    delayed,
+    delivered,
+    relayed,
+    expanded,
+    deliverable,
+    undeliverable,
+    kLast = undeliverable
+  };
   RecipientRecord recipient;
   Action action = Action::failed;
   std::string status;           ///< enhanced status code "5.1.1"
