@@ -1,15 +1,17 @@
-// Case folding of lookup keys: ASCII at no cost, the rest by Unicode's rules.
+// Case folding of lookup keys as a table's context asks for it.
 #pragma once
 
 #include <string>
 #include <string_view>
 
+#include "mail/address.hpp"
 #include "maps/open.hpp"
 
 namespace stagepost::maps {
 
-/// `key` in lower case. With Utf8::check, characters outside ASCII are folded too (full case folding, so that ß is ss);
-/// text that is not UTF-8 is folded as ASCII.
-[[nodiscard]] std::string fold_case(std::string_view key, Utf8 utf8);
+/// `key` in lower case: by Unicode's rules with Utf8::check, only ASCII otherwise.
+[[nodiscard]] inline std::string fold_case(std::string_view key, Utf8 utf8) {
+  return mail::fold_case(key, utf8 == Utf8::check ? mail::Utf8::allow : mail::Utf8::forbid);
+}
 
 }  // namespace stagepost::maps

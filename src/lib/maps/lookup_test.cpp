@@ -316,6 +316,12 @@ TEST(Source, AliasLinesAreStoredAsPostfixStoresThem) {
                                 {"c: a,,b,", "c", "a, , b, "},
                                 {"d: , a", "d", ", a"},
                                 {"e: |cat -x", "e", "|cat -x"},
+                                {"w: a\\bc", "w", "abc"},
+                                {"s: x! y % z | u, \"|\" v", "s", "x!y%z|u, \"|\" v"},
+                                {"x: a\\", "x", "a"},
+                                {"y: \"b\\", "y", "\"b\""},
+                                {"v: [a\\", "v", "[a]"},
+                                {"cmd: \"|printf a\\nb \\\\x\"", "cmd", "\"|printf anb \\\\x\""},
                                 {"p: \"| a\", |\"b c\"", "p", "\"| a\", |\"b c\""},
                                 {"g: a@[1.2.3.4], b@c . d", "g", "a@[1.2.3.4], b@c.d"},
                                 {"k: a (c)b", "k", "a (c) b"},
@@ -349,6 +355,7 @@ TEST(Source, TableLines) {
     EXPECT_EQ(parse_table_line(bad).error().text, "expected format: key whitespace value");
   }
   EXPECT_FALSE(parse_table_line(std::string_view("nul\0k v", 7)));
+  EXPECT_FALSE(parse_table_line(std::string_view("nul\\\0k v", 8)));
   EXPECT_EQ(parse_table_line("k\"ey v").error().text, "unbalanced '\"' in 'k\"ey v' -- ignoring this line");
 }
 

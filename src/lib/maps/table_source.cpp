@@ -21,7 +21,7 @@ struct Token {
   std::string text;
 };
 
-bool is_special(char c) { return std::string_view("<>@,;:.").contains(c); }
+bool is_special(char c) { return std::string_view("<>@,;:.|!%").contains(c); }
 bool ends_atom(char c) { return text::is_space(c) || is_special(c) || std::string_view("()[]\"").contains(c); }
 
 class Tokenizer {
@@ -44,7 +44,9 @@ class Tokenizer {
         tokens.push_back({Token::Kind::special, std::string(1, c)});
         ++position_;
       } else {
-        tokens.push_back(atom());
+        Token word = atom();
+        // A lone backslash at the end is no word.
+        if (!word.text.empty()) { tokens.push_back(std::move(word)); }
       }
     }
     return tokens;
@@ -58,7 +60,7 @@ class Tokenizer {
         ++position_;
         break;
       }
-      if (input_[position_] == '\\' && position_ + 1 < input_.size()) { ++position_; }
+      if (input_[position_] == '\\' && ++position_ == input_.size()) { break; }
       token.text.push_back(input_[position_]);
     }
     return token;
@@ -82,19 +84,30 @@ class Tokenizer {
   }
 
   Token literal() {
-    const std::size_t end = input_.find(']', position_);
-    const std::string_view inside = input_.substr(position_, end == std::string_view::npos ? end : end - position_);
-    position_ = end == std::string_view::npos ? input_.size() : end + 1;
-    return {Token::Kind::literal, std::string(inside) + "]"};
+    Token token{Token::Kind::literal, {}};
+    while (position_ < input_.size()) {
+      const char c = input_[position_++];
+      if (c == '\\') {
+        if (position_ < input_.size()) {
+          token.text.push_back(c);
+          token.text.push_back(input_[position_++]);
+        }
+        continue;
+      }
+      if (c == ']') { break; }
+      token.text.push_back(c);
+    }
+    token.text.push_back(']');
+    return token;
   }
 
   Token atom() {
-    // A backslash takes the next character as it is, so the word has to be written back in quotes.
+    // A backslash takes the next character as it is; one that would end the word has to be written back in quotes.
     Token token{Token::Kind::atom, {}};
     while (position_ < input_.size() && !ends_atom(input_[position_])) {
-      if (input_[position_] == '\\' && position_ + 1 < input_.size()) {
-        token.kind = Token::Kind::quoted;
-        ++position_;
+      if (input_[position_] == '\\') {
+        if (++position_ == input_.size()) { break; }
+        if (ends_atom(input_[position_]) || input_[position_] == '\\') { token.kind = Token::Kind::quoted; }
       }
       token.text.push_back(input_[position_++]);
     }
@@ -111,8 +124,7 @@ std::string write_tokens(const std::vector<Token>& tokens, Quotes quotes) {
   std::string out;
   const Token* previous = nullptr;
   for (const Token& token : tokens) {
-    // |"command with spaces" stays in one piece.
-    const bool after_word = previous != nullptr && previous->kind != Token::Kind::special && previous->text != "|";
+    const bool after_word = previous != nullptr && previous->kind != Token::Kind::special;
     if (after_word && (token.kind != Token::Kind::special || token.text == "<")) { out.push_back(' '); }
     if (token.kind == Token::Kind::quoted && quotes == Quotes::keep) {
       out.push_back('"');
@@ -135,11 +147,13 @@ SourceProblem need_pair() { return {.text = "need name:value pair"}; }
 }  // namespace
 
 std::expected<SourceEntry, SourceProblem> parse_table_line(std::string_view line) {
+  if (line.contains('\0')) {
+    return std::unexpected(SourceProblem{.text = "expected format: key whitespace value", .needs_suffix = true});
+  }
   bool in_quotes = false;
   std::size_t end = 0;
   for (; end < line.size(); ++end) {
     const char c = line[end];
-    if (c == '\0') { break; }
     if (c == '\\' && end + 1 < line.size()) {
       ++end;
     } else if (c == '"') {
@@ -153,7 +167,7 @@ std::expected<SourceEntry, SourceProblem> parse_table_line(std::string_view line
         .text = fmt::format("unbalanced '\"' in '{}' -- ignoring this line", printable(text::trim_end(line)))});
   }
   SourceEntry entry{.key = std::string(line.substr(0, end)), .value = std::string(text::trim(line.substr(end)))};
-  if (entry.key.empty() || entry.value.empty() || entry.value.contains('\0')) {
+  if (entry.key.empty() || entry.value.empty()) {
     return std::unexpected(SourceProblem{.text = "expected format: key whitespace value", .needs_suffix = true});
   }
   return entry;
@@ -178,6 +192,7 @@ std::expected<SourceEntry, SourceProblem> parse_alias_line(std::string_view line
   }
   SourceEntry entry{.key = write_tokens(name, Quotes::drop),
                     .value = write_tokens(std::vector<Token>(split + 1, tokens.end()), Quotes::keep)};
+  if (entry.key.empty() || entry.value.empty()) { return std::unexpected(need_pair()); }
   return entry;
 }
 
