@@ -70,6 +70,9 @@ function(sp_layer name)
   _sp_tests(${name} sp_${name} ${pch} "${arg_TESTS}" "${arg_FUZZ}")
 endfunction()
 
+# Everything a running mail system needs, without the tests.
+add_custom_target(programs)
+
 # sp_program(NAME DAEMON|COMMAND [LAYER highest layer it may use] SOURCES ... [MAIN main.cpp] [TESTS ...] [FUZZ ...] [LIBRARIES ...])
 # Makes NAME_core (everything but main) and the program NAME; tests link NAME_core.
 function(sp_program name)
@@ -93,6 +96,7 @@ function(sp_program name)
   add_executable(stagepost_${name} ${arg_MAIN})
   set_target_properties(stagepost_${name} PROPERTIES OUTPUT_NAME ${name})
   target_link_libraries(stagepost_${name} PRIVATE ${core})
+  add_dependencies(programs stagepost_${name})
   if(arg_DAEMON)
     set_target_properties(stagepost_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/libexec)
     install(TARGETS stagepost_${name} RUNTIME DESTINATION ${STAGEPOST_DAEMON_DIRECTORY})
