@@ -209,6 +209,8 @@ void open(const Settings& settings) {
   s.stderr_copy.reset();
   switch (settings.destination) {
     case Destination::syslog:
+      // The end of an older sink is closelog(), which would take the name away from the new one.
+      s.logger.reset();
       s.logger = make_logger(std::make_shared<spdlog::sinks::syslog_sink_mt>(
           settings.program_name, LOG_PID | LOG_NDELAY, facility_number(settings.facility), false));
       break;
