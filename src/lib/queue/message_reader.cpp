@@ -179,7 +179,7 @@ Result<Envelope> MessageReader::read_envelope() {
   envelope.size = *size_;
   std::size_t attributes = 0;
   std::size_t octets = 0;
-  records_.seek(0);
+  records_.walk_again(0);
   for (;;) {
     SP_TRY(const auto item, records_.next());
     if (!item) { return no_end(name_); }
@@ -217,7 +217,7 @@ Result<RecipientWindow> MessageReader::read_recipients(std::int64_t offset, std:
   SP_TRY(load_size());
   RecipientWindow window;
   Recipient next;
-  records_.seek(offset);
+  records_.walk_again(offset);
   for (;;) {
     SP_TRY(const auto item, records_.next());
     if (!item) { return no_end(name_); }
@@ -313,6 +313,7 @@ Result<> MessageReader::mark_done(std::int64_t offset) {
     return bad_record(name_, offset, "not a recipient");
   }
   type = static_cast<char>(RecordType::done_recipient);
+  records_.forget_buffer();
   return sys::pwrite_all(fd_.get(), std::string_view(&type, 1), offset);
 }
 

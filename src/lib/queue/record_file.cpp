@@ -9,21 +9,22 @@ namespace stagepost::queue {
 RecordFile::RecordFile(int fd, std::string name, Limits limits) : fd_(fd), name_(std::move(name)), limits_(limits) {}
 
 void RecordFile::seek(std::int64_t offset) {
-  offset_ = offset;
+  walk_again(offset);
+  forget_buffer();
+}
+
+void RecordFile::forget_buffer() {
   buffer_.clear();
-  buffer_offset_ = offset;
-  consumed_ = 0;
+  buffer_offset_ = offset_;
+  at_end_ = false;
 }
 
 // At least `wanted` bytes at offset_, fewer only at the end of the file.
 Result<std::string_view> RecordFile::fill(std::size_t wanted) {
   const auto inside = offset_ - buffer_offset_;
-  if (inside < 0 || inside > static_cast<std::int64_t>(buffer_.size())) {
-    buffer_.clear();
-    buffer_offset_ = offset_;
-  }
+  if (inside < 0 || inside > static_cast<std::int64_t>(buffer_.size())) { forget_buffer(); }
   auto start = static_cast<std::size_t>(offset_ - buffer_offset_);
-  if (buffer_.size() - start >= wanted) { return std::string_view(buffer_).substr(start); }
+  if (buffer_.size() - start >= wanted || at_end_) { return std::string_view(buffer_).substr(start); }
   buffer_.erase(0, start);
   buffer_offset_ = offset_;
   const std::size_t target = std::max(wanted, limits_.buffer_octets);
@@ -33,7 +34,11 @@ Result<std::string_view> RecordFile::fill(std::size_t wanted) {
     const auto got = sys::pread(fd_, std::span(buffer_).subspan(have), buffer_offset_ + static_cast<off_t>(have));
     buffer_.resize(have + (got ? *got : 0));
     if (!got) { return std::unexpected(Error(got.error()).within(name_)); }
-    if (*got == 0) { break; }
+    // A regular file gives less than what was asked for only at its end.
+    if (buffer_.size() < target) {
+      at_end_ = true;
+      break;
+    }
   }
   return std::string_view(buffer_);
 }

@@ -40,6 +40,13 @@ class RecordFile {
   [[nodiscard]] std::int64_t offset() const { return offset_; }
   /// A new walk that begins at `offset`: the file is read afresh, so that changes made by others are seen.
   void seek(std::int64_t offset);
+  /// A new walk over what may be buffered already: for a reader that goes through a short file more than once.
+  void walk_again(std::int64_t offset) {
+    offset_ = offset;
+    consumed_ = 0;
+  }
+  /// Drops what is buffered: the file was changed by its own reader.
+  void forget_buffer();
   /// Goes on at `offset` within the same walk; may use what is buffered.
   void jump(std::int64_t offset) { offset_ = offset; }
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -55,6 +62,7 @@ class RecordFile {
   std::int64_t offset_ = 0;
   std::int64_t consumed_ = 0;  // Since seek(); a walk that never reads a byte twice cannot pass the file size.
   std::int64_t file_size_ = 0;
+  bool at_end_ = false;  // The buffer reaches to the end of the file.
 };
 
 }  // namespace stagepost::queue
