@@ -221,12 +221,13 @@ net::Task<> Manager::load(MessageKey key, queue::MessageReader reader) {
     const auto marked = reader.mark_done(duplicate.offset);
     if (!marked) { log::warning("{}: {}", message.id.str(), marked.error().message()); }
   }
-  message.loading = false;
   // Agents lock the file too: ours ends here.
   { const queue::MessageReader closed = std::move(reader); }
+  // A delivery may begin and end within these calls: the message cannot end before all its entries are there.
   for (Delivery& delivery : grouped.deliveries) { add_entry(message, std::move(delivery)); }
+  message.loading = false;
+  if (message.entries == 0) { check_done(message); }  // the message may be gone now
   pump();
-  if (message.entries == 0) { check_done(message); }
 }
 
 net::Task<Route> Manager::route(const Message& message, std::string recipient) {

@@ -254,7 +254,8 @@ void Manager::on_answer(EntryKey key, const AgentAnswer& answer) {
     }
     case AgentAnswer::Kind::lost:
     case AgentAnswer::Kind::cancelled: {
-      log::warning("private/{} socket: malformed response: {}", transport, answer.problem);
+      log::warning("private/{} socket: malformed response", transport);
+      log::debug("{}: {}", entry.message->id.str(), answer.problem);
       const auto waiting = scheduler_.finished(key, Ending::unknown, {}, now);
       SP_ASSERT(waiting.empty());
       end_entry(key, false);
