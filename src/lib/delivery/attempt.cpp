@@ -123,7 +123,7 @@ net::Task<Kind> Attempt::record(clients::RecipientRecord recipient, Outcome outc
       outcome.status.text += "; bounce or trace service failure";
     }
   }
-  if ((outcome.kind == Kind::sent || outcome.kind == Kind::expanded) &&
+  if ((outcome.kind == Kind::sent || outcome.kind == Kind::expanded) && outcome.report_success &&
       wants(recipient.notify, queue::kNotifySuccess)) {
     const Action action = outcome.kind == Kind::expanded ? Action::expanded : outcome.success_action;
     // Mail that arrived is not sent again for want of a success report.

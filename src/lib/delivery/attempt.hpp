@@ -48,6 +48,8 @@ struct Outcome {
   std::string diagnostic;
   /// RFC 3464: delivered to a mailbox, or relayed to an MTA without DSN support.
   clients::RecipientReport::Action success_action = clients::RecipientReport::Action::delivered;
+  /// False: the next server supports DSN and reports success itself (RFC 3461 §5.2.1).
+  bool report_success = true;
   std::string log_fields;  ///< extra "name=value, " before delay=, e.g. "conn_use=3, "
 };
 

@@ -1,0 +1,63 @@
+// Delivers one request: finds the servers of its nexthop, tries them in order, and records what became of each
+// recipient. Shared by all sessions of a process.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "delivery/attempt.hpp"
+#include "delivery/smtp/connection_cache.hpp"
+#include "delivery/smtp/lookup.hpp"
+#include "delivery/smtp/session.hpp"
+#include "delivery/smtp/settings.hpp"
+#include "maps/chain.hpp"
+#include "maps/match_list.hpp"
+#include "tls/context.hpp"
+
+namespace stagepost::smtp_client {
+
+class Agent {
+ public:
+  /// Opens tables and TLS credentials: call it before privileges are dropped. A TLS set-up that fails is logged; mail
+  /// that needs TLS is deferred then.
+  [[nodiscard]] static Result<std::unique_ptr<Agent>> create(net::EventLoop& loop, config::SnapshotPtr config,
+                                                             Protocol protocol);
+
+  [[nodiscard]] net::Task<> deliver(delivery::Attempt& attempt);
+
+ private:
+  /// State of one request.
+  struct Run;
+
+  Agent(net::EventLoop& loop, config::SnapshotPtr config, Settings settings, std::unique_ptr<dns::Resolver> resolver);
+
+  [[nodiscard]] net::Task<> try_destination(Run& run, Destination destination, bool last_destination);
+  [[nodiscard]] net::Task<> try_cached(Run& run, const Destination& destination);
+  [[nodiscard]] net::Task<> try_unix(Run& run, const Destination& destination, bool last);
+  /// One server of a destination; true when it counts as a session (smtp_mx_session_limit).
+  [[nodiscard]] net::Task<bool> try_server(Run& run, const Destination& destination, const Candidate& server,
+                                           bool last);
+  [[nodiscard]] net::Task<bool> use_stream(Run& run, const Destination& destination,
+                                           std::unique_ptr<net::Stream> stream, std::string host, std::string relay,
+                                           std::string server_name, bool last, bool& retry_in_plaintext);
+  [[nodiscard]] net::Task<> send(Run& run, Session& session, bool last);
+  [[nodiscard]] net::Task<> give_back(Run& run, const Destination& destination, std::unique_ptr<Session> session);
+  [[nodiscard]] net::Task<tls::ClientPolicy> policy_for(Destination destination);
+  [[nodiscard]] net::Task<std::optional<Failure>> needs_authentication(const Destination& destination);
+
+  net::EventLoop& loop_;
+  config::SnapshotPtr config_;
+  Settings settings_;
+  std::unique_ptr<dns::Resolver> resolver_;
+  ServerLookup lookup_;
+  std::shared_ptr<const tls::ClientContext> tls_;
+  tls::ClientPolicy default_policy_;
+  maps::Chain policy_maps_;
+  maps::Chain sasl_passwords_;
+  bool sasl_ = false;
+  maps::MatchList cached_destinations_;
+  ConnectionCache cache_;
+};
+
+}  // namespace stagepost::smtp_client

@@ -1,0 +1,39 @@
+// smtp(8) and lmtp(8): delivers to other mail servers. The name it is run by chooses the protocol.
+#include <string_view>
+
+#include "daemon/agent_service.hpp"
+#include "delivery/smtp/agent.hpp"
+
+namespace {
+
+using namespace stagepost;
+
+net::Task<Result<>> serve_protocol(daemon::Context& context, smtp_client::Protocol protocol) {
+  auto agent = smtp_client::Agent::create(context.loop(), context.config(), protocol);
+  if (!agent) { co_return std::unexpected(agent.error()); }
+  auto served = co_await daemon::serve_deliveries(
+      context, [&agent](delivery::Attempt& attempt) { return (*agent)->deliver(attempt); });
+  co_return served;
+}
+
+net::Task<Result<>> serve_smtp(daemon::Context& context) {
+  return serve_protocol(context, smtp_client::Protocol::smtp);
+}
+net::Task<Result<>> serve_lmtp(daemon::Context& context) {
+  return serve_protocol(context, smtp_client::Protocol::lmtp);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string_view name = argc > 0 ? argv[0] : "smtp";
+  if (const auto slash = name.rfind('/'); slash != std::string_view::npos) { name.remove_prefix(slash + 1); }
+  const bool lmtp = name == "lmtp";
+  daemon::Options options;
+  options.name = lmtp ? "lmtp" : "smtp";
+  options.kind = daemon::Kind::pooled;
+  options.user = daemon::User::mail_owner;
+  options.needs.network = true;
+  options.needs.writes = {"active"};
+  return daemon::run(argc, argv, options, lmtp ? serve_lmtp : serve_smtp);
+}
