@@ -274,6 +274,8 @@ def test_small_tables(area, table):
         if blames_member:
             theirs, ours = theirs[:2], ours[:2]
         assert ours == theirs, key
+        if any("fatal:" in line for line in theirs[2]):
+            break  # Postfix sleeps a second each time it fails
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ ALIASES = (
     'grp: undisclosed: a, b;\n"a b"@dom: x\nunb: "abc\npar: (abc\nang: <abc\nx.y: \'a b\' "c"d\nbs: a\\ b\n'
     'user+ext: q\n"simple": q\n:: x\nsemi: a;b\nb: "x y"@z (c (n) d), q\nc: a,,b,\nd: , a\ne: |cat -x\n'
     'f: "|cat \\"x\\" y"\ng: a@[1.2.3.4], b@c . d\nh: x\\,y\ni: \\"a\\"\nj: (only comment)\nk: a (c)b\nl: g: a, b; , c\n'
-    'm: "" x\nw2: a! b % c \\\nn: a"b"c\no: [a b] c\np: [a (b\nq: <a>b<c>\nr: a ( b\n"s" t: x\nu"v": x\nw.x: y\n(c) y: z\n<y>: z\n'
+    'm: "" x\nw2: a! b % c\nn: a"b"c\no: [a b] c\np: [a (b\nq: <a>b<c>\nr: a ( b\n"s" t: x\nu"v": x\nw.x: y\n(c) y: z\n<y>: z\n'
     "a,b: z\né: ü\ntab:\ta\tb\nlc: a.b..c\nat: a@b@c\ncol: a : b\n"
     'p2: "| a", |"b c"\n'
 )
