@@ -1,9 +1,7 @@
 #include "commands/postdrop/postdrop.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
@@ -16,12 +14,12 @@
 #include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "base/sys.hpp"
 #include "config/log_settings.hpp"
+#include "config/setgid_command.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
 #include "maps/match_list.hpp"
@@ -46,37 +44,9 @@ void on_signal(int signal_number) {
   ::_exit(128 + signal_number);
 }
 
-bool is_privileged() { return ::geteuid() != ::getuid() || ::getegid() != ::getgid(); }
-
 std::string user_name() {
   const passwd* entry = ::getpwuid(::getuid());
   return entry != nullptr ? entry->pw_name : "unknown";
-}
-
-/// Keeps only what the administrator allows to pass (import_environment is applied by programs that are not set-gid).
-void clean_environment() {
-  std::vector<std::string> keep;
-  for (const char* name : {"MAIL_CONFIG", "MAIL_VERBOSE", "MAIL_DEBUG", "TZ"}) {
-    if (const char* value = std::getenv(name)) { keep.push_back(std::string(name) + "=" + value); }
-  }
-  ::clearenv();
-  for (const std::string& entry : keep) {
-    const std::size_t equals = entry.find('=');
-    ::setenv(entry.substr(0, equals).c_str(), entry.c_str() + equals + 1, 1);
-  }
-}
-
-/// A set-gid program reads only configuration directories that the default main.cf vouches for.
-void check_config_directory(const std::string& directory) {
-  if (!is_privileged() || directory == config::default_config_directory()) { return; }
-  const auto trusted = config::Snapshot::load({});
-  if (trusted) {
-    for (const char* parameter : {"alternate_config_directories", "multi_instance_directories"}) {
-      const auto allowed = (*trusted)->list(parameter);
-      if (std::ranges::find(allowed, directory) != allowed.end()) { return; }
-    }
-  }
-  throw Fatal{EX_NOPERM, "unauthorized configuration directory name: " + directory};
 }
 
 void check_user(const config::Snapshot& config) {
@@ -194,16 +164,14 @@ int drop(int argc, char** argv) {
     }
   }
   if (::optind != argc) { throw Fatal{EX_USAGE, "usage: postdrop [-c config_dir] [-v] [-r]"}; }
-  if (config_directory.empty()) {
-    const char* from_environment = std::getenv("MAIL_CONFIG");
-    config_directory = from_environment != nullptr ? from_environment : config::default_config_directory();
-  }
-  check_config_directory(config_directory);
-  clean_environment();
+  auto trusted = config::trusted_config_directory(config_directory);
+  if (!trusted) { throw Fatal{EX_NOPERM, trusted.error().context}; }
+  config_directory = std::move(*trusted);
+  config::clean_environment();
   const auto config = config::Snapshot::load(
       {.config_directory = config_directory, .process_name = "postdrop", .check = config::LoadOptions::Check::yes});
   if (!config) { throw Fatal{EX_TEMPFAIL, config.error().message()}; }
-  log::open(config::log_settings(**config, "postdrop", verbose && !is_privileged()));
+  log::open(config::log_settings(**config, "postdrop", verbose && !config::is_setgid()));
   const std::string& queue_directory = (*config)->text("queue_directory");
   if (::chdir(queue_directory.c_str()) != 0) {
     throw Fatal{EX_TEMPFAIL, "chdir " + queue_directory + ": " + std::strerror(errno)};
