@@ -105,11 +105,54 @@ void Attempt::mark_done(const clients::RecipientRecord& recipient) {
 }
 
 net::Task<Kind> Attempt::record(clients::RecipientRecord recipient, Outcome outcome) {
-  using Action = clients::RecipientReport::Action;
+  const Kind kind = co_await note(recipient, std::move(outcome));
+  settle(recipient, kind);
+  co_return kind;
+}
+
+void Attempt::settle(const clients::RecipientRecord& recipient, Kind kind) {
   const auto found = std::ranges::find(request_.recipients, recipient);
   SP_ASSERT(found != request_.recipients.end());
   recorded_.at(static_cast<std::size_t>(found - request_.recipients.begin())) = true;
+  if (kind == Kind::deferred) {
+    all_done_ = false;
+  } else {
+    mark_done(recipient);
+  }
+}
+
+net::Task<> Attempt::note_expansion(clients::RecipientRecord recipient, std::string text) {
+  if (!wants(recipient.notify, queue::kNotifySuccess)) { co_return; }
+  Outcome outcome;
+  outcome.relay = "local";
+  outcome.status = {"2.0.0", std::move(text)};
+  // Mail that went on is not sent again for want of a success report.
+  [[maybe_unused]] const auto reported = co_await report(
+      clients::ReportLog::trace, make_report(recipient, outcome, clients::RecipientReport::Action::expanded));
+}
+
+net::Task<Kind> Attempt::note_probe(clients::RecipientRecord recipient, Outcome outcome) {
+  using Action = clients::RecipientReport::Action;
+  const bool good = outcome.kind == Kind::sent || outcome.kind == Kind::expanded;
+  Kind result = Kind::sent;
+  if ((request_.flags & kReportSuccess) != 0) {
+    const auto reported = co_await report(clients::ReportLog::trace,
+                                          make_report(recipient, outcome, good ? Action::delivered : Action::failed));
+    if (!reported) { result = Kind::deferred; }
+  }
+  log_outcome(request_.queue_id, recipient, outcome, good ? "deliverable" : "undeliverable", timing_,
+              static_cast<int>(config_->integer("delay_logging_resolution_limit")));
+  co_return result;
+}
+
+net::Task<Kind> Attempt::note(clients::RecipientRecord recipient, Outcome outcome) {
+  using Action = clients::RecipientReport::Action;
   const int decimals = static_cast<int>(config_->integer("delay_logging_resolution_limit"));
+  if ((request_.flags & kProbe) != 0) {
+    const Kind probed = co_await note_probe(std::move(recipient), std::move(outcome));
+    co_return probed;
+  }
+  const bool trace_all = (request_.flags & kReportSuccess) != 0;  // sendmail -v
 
   if (outcome.kind == Kind::bounced && config_->boolean("soft_bounce")) {
     outcome.kind = Kind::deferred;
@@ -123,32 +166,24 @@ net::Task<Kind> Attempt::record(clients::RecipientRecord recipient, Outcome outc
       outcome.status.text += "; bounce or trace service failure";
     }
   }
-  if ((outcome.kind == Kind::sent || outcome.kind == Kind::expanded) && outcome.report_success &&
-      wants(recipient.notify, queue::kNotifySuccess)) {
-    const Action action = outcome.kind == Kind::expanded ? Action::expanded : outcome.success_action;
+  const bool success = outcome.kind == Kind::sent || outcome.kind == Kind::expanded;
+  if (trace_all || (success && outcome.report_success && wants(recipient.notify, queue::kNotifySuccess))) {
+    const Action action = success ? (outcome.kind == Kind::expanded ? Action::expanded : outcome.success_action)
+                          : outcome.kind == Kind::bounced ? Action::failed
+                                                          : Action::delayed;
     // Mail that arrived is not sent again for want of a success report.
     [[maybe_unused]] const auto reported =
         co_await report(clients::ReportLog::trace, make_report(recipient, outcome, action));
   }
-  switch (outcome.kind) {
-    case Kind::sent:
-    case Kind::expanded:
-      log_outcome(request_.queue_id, recipient, outcome, "sent", timing_, decimals);
-      mark_done(recipient);
-      break;
-    case Kind::bounced:
-      log_outcome(request_.queue_id, recipient, outcome, "bounced", timing_, decimals);
-      mark_done(recipient);
-      break;
-    case Kind::deferred: {
-      all_done_ = false;
-      // The log is for mailq and for the delay warning; without it the message is deferred all the same.
-      [[maybe_unused]] const auto reported =
-          co_await report(clients::ReportLog::defer, make_report(recipient, outcome, Action::delayed));
-      log_outcome(request_.queue_id, recipient, outcome, "deferred", timing_, decimals);
-      break;
-    }
+  std::string_view word = "sent";
+  if (outcome.kind == Kind::bounced) { word = "bounced"; }
+  if (outcome.kind == Kind::deferred) {
+    word = "deferred";
+    // The log is for mailq and for the delay warning; without it the message is deferred all the same.
+    [[maybe_unused]] const auto reported =
+        co_await report(clients::ReportLog::defer, make_report(recipient, outcome, Action::delayed));
   }
+  log_outcome(request_.queue_id, recipient, outcome, word, timing_, decimals);
   co_return outcome.kind;
 }
 

@@ -78,6 +78,13 @@ class Attempt {
   /// Logs, reports and marks. With soft_bounce a bounce becomes a deferral. A bounce that cannot be reported becomes a
   /// deferral too. Returns what it became.
   [[nodiscard]] net::Task<Kind> record(clients::RecipientRecord recipient, Outcome outcome);
+  /// As record(), for an address that stands in for a recipient of the request (member of an alias, ~/.forward): logged
+  /// and reported, nothing is marked. When all that came of the recipient has its outcome: settle().
+  [[nodiscard]] net::Task<Kind> note(clients::RecipientRecord recipient, Outcome outcome);
+  /// Success report "expanded" (RFC 3464 §2.3.3) for a recipient that wants one: others take its place. Not logged.
+  [[nodiscard]] net::Task<> note_expansion(clients::RecipientRecord recipient, std::string text);
+  /// `recipient`, of the request, is done with; unless `kind` is deferred, it is marked in the queue file.
+  void settle(const clients::RecipientRecord& recipient, Kind kind);
   /// The same outcome for every recipient of the request that has none yet.
   [[nodiscard]] net::Task<> record_rest(Outcome outcome);
   /// Recipients of the request that have no outcome yet.
@@ -91,6 +98,7 @@ class Attempt {
   Attempt(DeliverRequest request, queue::MessageReader reader, queue::Envelope envelope, config::SnapshotPtr config,
           clients::BounceClient& bounce);
   [[nodiscard]] net::Task<Result<>> report(clients::ReportLog log, clients::RecipientReport report);
+  [[nodiscard]] net::Task<Kind> note_probe(clients::RecipientRecord recipient, Outcome outcome);
   void mark_done(const clients::RecipientRecord& recipient);
 
   DeliverRequest request_;
