@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -119,6 +120,36 @@ TEST_F(Mailboxes, LinksAreRefused) {
   fs::remove(path);
   fs::create_hard_link(directory_ + "/target", path);
   EXPECT_FALSE(deliver_to_mailbox(path, self_, *reader_, envelope_, options_, {}, {}));
+}
+
+TEST_F(Mailboxes, ADeviceIsForThoseWhoAskForAnyFile) {
+  EXPECT_TRUE(deliver_to_mailbox("/dev/null", self_, *reader_, envelope_, options_, {}, {}, {.any_file = true}));
+  EXPECT_FALSE(deliver_to_mailbox("/dev/null", self_, *reader_, envelope_, options_, {}, {.styles = {}}));
+  EXPECT_FALSE(fs::exists("/dev/null.lock"));
+  const std::string fifo = directory_ + "/fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const auto nobody_reads = deliver_to_mailbox(fifo, self_, *reader_, envelope_, options_, {}, {}, {.any_file = true});
+  EXPECT_FALSE(nobody_reads);
+}
+
+TEST_F(Mailboxes, RootHelpsOnlyInTheSystemsSpool) {
+  if (::geteuid() != 0) { GTEST_SKIP() << "needs root"; }
+  const Identity nobody{65534, 65534};
+  fs::permissions(directory_, fs::perms(0755));
+  const std::string path = directory_ + "/mbox";
+  EXPECT_FALSE(deliver_to_mailbox(path, nobody, *reader_, envelope_, options_, {}, {}));
+  EXPECT_FALSE(fs::exists(path));
+  ASSERT_TRUE(deliver_to_mailbox(path, nobody, *reader_, envelope_, options_, {}, {}, {.system_spool = true}));
+  EXPECT_EQ(sys::stat(path)->st_uid, nobody.uid);
+  EXPECT_FALSE(fs::exists(path + ".lock"));
+  // What is not the recipient's is left alone, and no lock of root's stays.
+  std::ofstream(directory_ + "/other").close();
+  fs::permissions(directory_ + "/other", fs::perms(0666));
+  const auto other = deliver_to_mailbox(directory_ + "/other", nobody, *reader_, envelope_, options_, {}, {},
+                                        {.system_spool = true, .own_file = true});
+  ASSERT_FALSE(other);
+  EXPECT_TRUE(other.error().is(std::errc::operation_not_permitted));
+  EXPECT_FALSE(fs::exists(directory_ + "/other.lock"));
 }
 
 TEST(DeliveryFields, OriginalOnlyWhenKnown) {
