@@ -67,50 +67,58 @@ Envelope make_envelope(const delivery::DeliverRequest& request,
 
 }  // namespace
 
+Result<std::shared_ptr<Resources>> Resources::open(const config::Snapshot& config, Protocol protocol) {
+  const std::string prefix(prefix_of(protocol));
+  auto resources = std::make_shared<Resources>();
+  resources->self = find_self(config);
+  maps::OpenContext context;
+  context.warn = [](std::string_view line) { log::warning("{}", line); };
+  const auto table = [&](const std::string& name) { return maps::Chain::open(name, config.text(name), context); };
+  SP_TRY(resources->policy_maps, table(prefix + "_tls_policy_maps"));
+  if (config.boolean(prefix + "_sasl_auth_enable")) {
+    SP_TRY(resources->sasl_passwords, table(prefix + "_sasl_password_maps"));
+  }
+  const std::string cached = prefix + "_connection_cache_destinations";
+  SP_TRY(resources->cached_destinations,
+         maps::MatchList::create(cached, config.text(cached), {.style = maps::MatchStyle::strings}, context));
+  if (tls::client_policy(config, prefix).level != tls::Level::none || !resources->policy_maps.empty()) {
+    auto tls = tls::ClientContext::from(config, prefix);
+    if (tls) {
+      resources->tls = std::move(*tls);
+    } else {
+      log::warning("TLS is disabled: {}", tls.error().message());
+    }
+  }
+  return resources;
+}
+
 Agent::Agent(net::EventLoop& loop, config::SnapshotPtr config, Settings settings,
-             std::unique_ptr<dns::Resolver> resolver)
+             std::unique_ptr<dns::Resolver> resolver, std::shared_ptr<Resources> resources)
     : loop_(loop),
       config_(std::move(config)),
       settings_(std::move(settings)),
       resolver_(std::move(resolver)),
-      lookup_(*resolver_, settings_, find_self(*config_)),
+      lookup_(*resolver_, settings_, resources->self),
+      resources_(std::move(resources)),
       cache_(loop, settings_) {}
 
-Result<std::unique_ptr<Agent>> Agent::create(net::EventLoop& loop, config::SnapshotPtr config, Protocol protocol) {
+Result<std::unique_ptr<Agent>> Agent::create(net::EventLoop& loop, config::SnapshotPtr config, Protocol protocol,
+                                             std::shared_ptr<Resources> resources) {
   const std::string prefix(prefix_of(protocol));
   SP_TRY(auto settings, Settings::from(*config, protocol));
   SP_TRY(auto resolver_settings, dns::ResolverSettings::from(*config));
   SP_TRY(auto resolver, dns::Resolver::create(loop, std::move(resolver_settings)));
-  std::unique_ptr<Agent> agent(new Agent(loop, std::move(config), std::move(settings), std::move(resolver)));
-  const config::Snapshot& values = *agent->config_;
-
-  maps::OpenContext context;
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
-  const auto open = [&](const std::string& name) { return maps::Chain::open(name, values.text(name), context); };
-  SP_TRY(agent->policy_maps_, open(prefix + "_tls_policy_maps"));
-  agent->sasl_ = values.boolean(prefix + "_sasl_auth_enable");
-  if (agent->sasl_) { SP_TRY(agent->sasl_passwords_, open(prefix + "_sasl_password_maps")); }
-  const std::string cached = prefix + "_connection_cache_destinations";
-  SP_TRY(agent->cached_destinations_,
-         maps::MatchList::create(cached, values.text(cached), {.style = maps::MatchStyle::strings}, context));
-
-  agent->default_policy_ = tls::client_policy(values, prefix);
-  if (!values.text(prefix + "_tls_per_site").empty()) {
+  std::unique_ptr<Agent> agent(
+      new Agent(loop, std::move(config), std::move(settings), std::move(resolver), std::move(resources)));
+  agent->default_policy_ = tls::client_policy(*agent->config_, prefix);
+  if (!agent->config_->text(prefix + "_tls_per_site").empty()) {
     agent->default_policy_.refuse = prefix + "_tls_per_site is not supported";
-  }
-  if (agent->default_policy_.level != tls::Level::none || !agent->policy_maps_.empty()) {
-    auto tls = tls::ClientContext::from(values, prefix);
-    if (tls) {
-      agent->tls_ = std::move(*tls);
-    } else {
-      log::warning("TLS is disabled: {}", tls.error().message());
-    }
   }
   return agent;
 }
 
 net::Task<tls::ClientPolicy> Agent::policy_for(Destination destination) {
-  if (policy_maps_.empty()) { co_return default_policy_; }
+  if (resources_->policy_maps.empty()) { co_return default_policy_; }
   // TLS_README: the nexthop as it is, then, for a plain domain, its parents as ".parent".
   std::vector<std::string> keys{destination.text};
   if (destination.lookup_mx) {
@@ -121,7 +129,7 @@ net::Task<tls::ClientPolicy> Agent::policy_for(Destination destination) {
     }
   }
   for (const auto& key : keys) {
-    const auto found = co_await policy_maps_.find(key);
+    const auto found = co_await resources_->policy_maps.find(key);
     if (!found) {
       tls::ClientPolicy refused = default_policy_;
       refused.refuse = "TLS policy table lookup error for " + key;
@@ -133,9 +141,9 @@ net::Task<tls::ClientPolicy> Agent::policy_for(Destination destination) {
 }
 
 net::Task<std::optional<Failure>> Agent::needs_authentication(const Destination& destination) {
-  if (!sasl_) { co_return std::nullopt; }
+  if (resources_->sasl_passwords.empty()) { co_return std::nullopt; }
   for (const auto& key : {destination.text, destination.host}) {
-    const auto found = co_await sasl_passwords_.find(key);
+    const auto found = co_await resources_->sasl_passwords.find(key);
     if (!found) { co_return temporary("4.7.0", "SASL password table lookup error"); }
     if (*found) {
       co_return temporary("4.7.0",
@@ -284,7 +292,7 @@ net::Task<bool> Agent::use_stream(Run& run, const Destination& destination, std:
                                   std::string host, std::string relay, std::string server_name, bool last,
                                   bool& retry_in_plaintext) {
   auto session = std::make_unique<Session>(std::move(stream), host, relay, settings_);
-  auto opened = co_await session->open(run.policy, tls_, std::move(server_name));
+  auto opened = co_await session->open(run.policy, resources_->tls, std::move(server_name));
   if (!opened) {
     retry_in_plaintext = opened.error().retry_in_plaintext;
     run.note(opened.error().failure, relay);
@@ -365,8 +373,8 @@ net::Task<> Agent::send(Run& run, Session& session, bool last) {
 net::Task<> Agent::give_back(Run& run, const Destination& destination, std::unique_ptr<Session> session) {
   if (session->usable()) {
     bool wanted = settings_.cache_on_demand && (run.attempt.request().flags & delivery::kSaveSession) != 0;
-    if (!wanted && !cached_destinations_.empty()) {
-      const auto listed = co_await cached_destinations_.matches({.name = destination.text});
+    if (!wanted && !resources_->cached_destinations.empty()) {
+      const auto listed = co_await resources_->cached_destinations.matches({.name = destination.text});
       wanted = listed && *listed;
     }
     if (wanted) {

@@ -17,12 +17,23 @@
 
 namespace stagepost::smtp_client {
 
+/// What a daemon without privileges may not be able to read: TLS keys, tables with passwords, the network interfaces.
+/// Opened before privileges are dropped.
+struct Resources {
+  Self self;
+  std::shared_ptr<const tls::ClientContext> tls;  ///< null: no TLS wanted, or its set-up failed (logged)
+  maps::Chain policy_maps;
+  maps::Chain sasl_passwords;
+  maps::MatchList cached_destinations;
+
+  [[nodiscard]] static Result<std::shared_ptr<Resources>> open(const config::Snapshot& config, Protocol protocol);
+};
+
 class Agent {
  public:
-  /// Opens tables and TLS credentials: call it before privileges are dropped. A TLS set-up that fails is logged; mail
-  /// that needs TLS is deferred then.
+  /// Mail that needs TLS is deferred when `resources` have none.
   [[nodiscard]] static Result<std::unique_ptr<Agent>> create(net::EventLoop& loop, config::SnapshotPtr config,
-                                                             Protocol protocol);
+                                                             Protocol protocol, std::shared_ptr<Resources> resources);
 
   [[nodiscard]] net::Task<> deliver(delivery::Attempt& attempt);
 
@@ -30,7 +41,8 @@ class Agent {
   /// State of one request.
   struct Run;
 
-  Agent(net::EventLoop& loop, config::SnapshotPtr config, Settings settings, std::unique_ptr<dns::Resolver> resolver);
+  Agent(net::EventLoop& loop, config::SnapshotPtr config, Settings settings, std::unique_ptr<dns::Resolver> resolver,
+        std::shared_ptr<Resources> resources);
 
   [[nodiscard]] net::Task<> try_destination(Run& run, Destination destination, bool last_destination);
   [[nodiscard]] net::Task<> try_cached(Run& run, const Destination& destination);
@@ -51,12 +63,8 @@ class Agent {
   Settings settings_;
   std::unique_ptr<dns::Resolver> resolver_;
   ServerLookup lookup_;
-  std::shared_ptr<const tls::ClientContext> tls_;
+  std::shared_ptr<Resources> resources_;
   tls::ClientPolicy default_policy_;
-  maps::Chain policy_maps_;
-  maps::Chain sasl_passwords_;
-  bool sasl_ = false;
-  maps::MatchList cached_destinations_;
   ConnectionCache cache_;
 };
 

@@ -233,7 +233,9 @@ class AgentTest : public testing::Test {
         "main.cf", {.process_name = "smtp"});
     ASSERT_TRUE(config) << config.error().message();
     config_ = *config;
-    auto agent = Agent::create(loop_, config_, protocol);
+    auto resources = Resources::open(*config_, protocol);
+    ASSERT_TRUE(resources) << resources.error().message();
+    auto agent = Agent::create(loop_, config_, protocol, std::move(*resources));
     ASSERT_TRUE(agent) << agent.error().message();
     agent_ = std::move(*agent);
   }

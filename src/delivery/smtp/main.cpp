@@ -1,4 +1,6 @@
 // smtp(8) and lmtp(8): delivers to other mail servers. The name it is run by chooses the protocol.
+#include <any>
+#include <memory>
 #include <string_view>
 
 #include "daemon/agent_service.hpp"
@@ -8,8 +10,18 @@ namespace {
 
 using namespace stagepost;
 
+using ResourcesPtr = std::shared_ptr<smtp_client::Resources>;
+
+Result<std::any> prepare(const config::Snapshot& config, smtp_client::Protocol protocol) {
+  SP_TRY(ResourcesPtr resources, smtp_client::Resources::open(config, protocol));
+  return std::any(std::move(resources));
+}
+Result<std::any> prepare_smtp(const config::Snapshot& config) { return prepare(config, smtp_client::Protocol::smtp); }
+Result<std::any> prepare_lmtp(const config::Snapshot& config) { return prepare(config, smtp_client::Protocol::lmtp); }
+
 net::Task<Result<>> serve_protocol(daemon::Context& context, smtp_client::Protocol protocol) {
-  auto agent = smtp_client::Agent::create(context.loop(), context.config(), protocol);
+  auto resources = std::any_cast<ResourcesPtr>(context.prepared());
+  auto agent = smtp_client::Agent::create(context.loop(), context.config(), protocol, std::move(resources));
   if (!agent) { co_return std::unexpected(agent.error()); }
   auto served = co_await daemon::serve_deliveries(
       context, [&agent](delivery::Attempt& attempt) { return (*agent)->deliver(attempt); });
@@ -35,5 +47,6 @@ int main(int argc, char** argv) {
   options.user = daemon::User::mail_owner;
   options.needs.network = true;
   options.needs.writes = {"active"};
+  options.prepare = lmtp ? prepare_lmtp : prepare_smtp;
   return daemon::run(argc, argv, options, lmtp ? serve_lmtp : serve_smtp);
 }
