@@ -8,6 +8,7 @@
 #include "base/assert.hpp"
 #include "base/safe_text.hpp"
 #include "log/log.hpp"
+#include "mail/address.hpp"
 #include "queue/lock.hpp"
 
 namespace stagepost::delivery {
@@ -45,9 +46,10 @@ std::string format_delays(const Timing& timing, Timing::Clock::time_point done, 
 
 void log_outcome(const std::string& queue_id, const clients::RecipientRecord& recipient, const Outcome& outcome,
                  std::string_view word, const Timing& timing, int decimals) {
-  std::string line = queue_id + ": to=<" + recipient.address + ">, ";
+  // info_log_address_format = external: as in a header, so that an odd local-part cannot look like another field.
+  std::string line = queue_id + ": to=<" + mail::quote_822_local(recipient.address) + ">, ";
   if (!recipient.original.empty() && recipient.original != recipient.address) {
-    line += "orig_to=<" + recipient.original + ">, ";
+    line += "orig_to=<" + mail::quote_822_local(recipient.original) + ">, ";
   }
   line += fmt::format("relay={}, {}{}, dsn={}, status={} ({})", outcome.relay, outcome.log_fields,
                       format_delays(timing, Timing::Clock::now(), decimals), outcome.status.code, word,
