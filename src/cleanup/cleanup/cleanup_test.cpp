@@ -129,6 +129,10 @@ TEST(HeaderPlan, MissingFieldsInOrder) {
   EXPECT_EQ(fields[2], "From: Joe User <joe@x.test>");
   EXPECT_EQ(bare.message_id_for_log(), "message-id=<19700101000000.ABC123@mx.test>");
 
+  HeaderPlan null_sender(settings, true);
+  EXPECT_EQ(null_sender.missing_fields({"ABC123", "", "Joe User", std::chrono::sys_seconds{}}).at(2),
+            "From: MAILER-DAEMON");
+
   HeaderPlan remote(settings, false);
   EXPECT_TRUE(remote.missing_fields(message).empty());
   EXPECT_EQ(remote.message_id_for_log(), "message-id=<>");

@@ -70,10 +70,11 @@ std::vector<std::string> HeaderPlan::missing_fields(const Message& message) {
     }
     if (!(resent_ ? has_resent_from_ : has_from_)) {
       // RFC 5322 §3.6.2 needs an address even where the envelope has the null sender.
-      const std::string address = message.sender.empty() ? "MAILER-DAEMON" : message.sender;
-      fields.push_back(
-          prefix + "From: " +
-          mail::format_mailbox(mail::quote_822_local(address), message.full_name, settings_->header_from_format));
+      const std::string from = message.sender.empty()
+                                   ? "MAILER-DAEMON"
+                                   : mail::format_mailbox(mail::quote_822_local(message.sender), message.full_name,
+                                                          settings_->header_from_format);
+      fields.push_back(prefix + "From: " + from);
     }
   }
   if (!has_recipient_field_ && !settings_->undisclosed_recipients_header.empty()) {

@@ -116,8 +116,9 @@ net::Task<> Message::add_recipient(clients::RecipientRecord recipient) {
   recipient.address = mail::unquote_822_local(*rewritten);
   if (recipient.original.empty()) { recipient.original = recipient.address; }
   if (recipient.dsn_original.empty()) {
+    // Decoded, as queue files keep it: the SMTP client encodes.
     const auto original = mail::Address::from_internal(recipient.original);
-    if (original) { recipient.dsn_original = dsn::format_orcpt({"rfc822", original->internal()}); }
+    if (original) { recipient.dsn_original = "rfc822;" + original->internal(); }
   }
   if (!has_flag(clients::kCleanupMap) || shared_.virtual_alias_maps.empty()) { co_return write_recipient(recipient); }
 
@@ -159,14 +160,20 @@ void Message::write_recipient(const clients::RecipientRecord& recipient) {
     }
     if (!seen_recipients_.insert(std::move(key)).second) { return; }
   }
-  if (recipient.notify != 0) { writer_.append_attribute(attr::dsn_notify, std::to_string(recipient.notify)); }
+  std::string records;
+  if (recipient.notify != 0) { queue::append_attribute(records, attr::dsn_notify, std::to_string(recipient.notify)); }
   if (!recipient.dsn_original.empty()) {
-    writer_.append_attribute(attr::dsn_original_recipient, recipient.dsn_original);
+    queue::append_attribute(records, attr::dsn_original_recipient, recipient.dsn_original);
   }
   if (shared_.settings.enable_original_recipient) {
-    writer_.append(queue::RecordType::original_recipient, recipient.original);
+    queue::append_record(records, queue::RecordType::original_recipient, recipient.original);
   }
-  writer_.append(queue::RecordType::recipient, recipient.address);
+  queue::append_record(records, queue::RecordType::recipient, recipient.address);
+  if (content_offset_ == 0) {
+    writer_.append_records(records);
+  } else {
+    extracted_ += records;
+  }
   ++recipient_count_;
 }
 
@@ -292,6 +299,7 @@ void Message::write_trailer() {
                      .original = shared_.settings.always_bcc,
                      .notify = queue::kNotifyNever});
   }
+  writer_.append_records(extracted_);
   writer_.append(queue::RecordType::end, "");
 }
 

@@ -72,6 +72,7 @@ class Message {
   std::optional<clients::RewriteContext> header_context_;  // none: header addresses stay
   std::string sender_;                                     // rewritten
   std::set<std::string> seen_recipients_;
+  std::string extracted_;  // records of recipients that came after the content began; they go behind it
   std::vector<clients::RecipientRecord> recipients_for_bounce_;
   std::int64_t recipient_count_ = 0;
   std::int64_t content_offset_ = 0;  // 0: content has not begun

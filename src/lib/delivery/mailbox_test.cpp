@@ -41,8 +41,9 @@ class Mailboxes : public testing::Test {
     writer->append(RecordType::line, "From line");
     writer->append(RecordType::extracted_start, "");
     writer->append(RecordType::end, "");
-    ASSERT_TRUE(
-        writer->patch_record(0, RecordType::size, queue::format_size({.message_size = 37, .content_offset = content})));
+    ASSERT_TRUE(writer->patch_record(
+        0, RecordType::size,
+        queue::format_size({.message_size = 37, .content_offset = content, .recipient_count = 1})));
     ASSERT_TRUE(writer->commit(queue::CommitPolicy::none()));
     auto reader = queue::MessageReader::open(writer->path(), queue::MessageReader::Access::read);
     ASSERT_TRUE(reader);

@@ -25,6 +25,10 @@ std::optional<unsigned> parse_flags(std::string_view value) {
   return static_cast<unsigned>(*number);
 }
 
+bool counts_as_recipient(RecordType type) {
+  return type == RecordType::recipient || type == RecordType::done_recipient || type == RecordType::cancelled_recipient;
+}
+
 bool is_recipient_record(RecordType type) {
   return type == RecordType::recipient || type == RecordType::done_recipient ||
          type == RecordType::cancelled_recipient || type == RecordType::original_recipient;
@@ -179,14 +183,20 @@ Result<Envelope> MessageReader::read_envelope() {
   envelope.size = *size_;
   std::size_t attributes = 0;
   std::size_t octets = 0;
+  std::int64_t recipients = 0;
   records_.walk_again(0);
   for (;;) {
     SP_TRY(const auto item, records_.next());
     if (!item) { return no_end(name_); }
+    recipients += counts_as_recipient(item->type) ? 1 : 0;
     octets += is_recipient_record(item->type) ? 0 : item->data.size();
     if (octets > limits_.envelope_octets) { return queue_failure(QueueErrc::too_many, name_ + ": envelope data"); }
     switch (item->type) {
       case RecordType::end:
+        // A recipient that is not found here would be lost without a word when the others are done.
+        if (envelope.size.content_offset > 0 && recipients != envelope.size.recipient_count) {
+          return bad_record(name_, item->offset, "number of recipients differs from the size record");
+        }
         return envelope;
       case RecordType::content_start: {
         SP_TRY(skip_content(item->next));

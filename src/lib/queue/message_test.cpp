@@ -323,6 +323,20 @@ TEST_F(MessageTest, LimitsOnTheEnvelopeHold) {
   EXPECT_EQ(read_with({.record_octets = 94}).error().code, make_error_code(QueueErrc::bad_length));
 }
 
+// A writer that put recipients where no reader looks for them would lose their mail.
+TEST_F(MessageTest, ADifferentNumberOfRecipientsIsDamage) {
+  auto writer = write_message();
+  ASSERT_TRUE(writer.flush());
+  SizeRecord size = open(writer.path()).read_envelope()->size;
+  ++size.recipient_count;
+  ASSERT_TRUE(writer.patch_record(0, RecordType::size, format_size(size)));
+  ASSERT_TRUE(writer.flush());
+  auto reader = open(writer.path());
+  const auto envelope = reader.read_envelope();
+  ASSERT_FALSE(envelope);
+  EXPECT_TRUE(is_damage(envelope.error()));
+}
+
 TEST_F(MessageTest, TheDelayWarningIsNotedInPlace) {
   const std::string path = root_ + "/warn";
   std::filesystem::copy_file(fixture("dsn"), path);

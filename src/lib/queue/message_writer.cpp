@@ -86,6 +86,13 @@ void MessageWriter::append(RecordType type, std::string_view data) {
   }
 }
 
+void MessageWriter::append_records(std::string_view records) {
+  buffer_ += records;
+  if (buffer_.size() >= options_.buffer_octets) {
+    static_cast<void>(flush());  // The error stays in status_.
+  }
+}
+
 void MessageWriter::append_attribute(std::string_view name, std::string_view value) {
   queue::append_attribute(buffer_, name, value);
   if (buffer_.size() >= options_.buffer_octets) { static_cast<void>(flush()); }

@@ -43,6 +43,8 @@ class MessageWriter {
   /// that the caller may check only there; `failed()` tells early, to stop reading from a client.
   void append(RecordType type, std::string_view data);
   void append_attribute(std::string_view name, std::string_view value);
+  /// Records that were formatted elsewhere (record.hpp).
+  void append_records(std::string_view records);
   /// After appending the sender: fills its place up to what a pointer needs (at least kPointerRecordOctets in all), so
   /// that a milter's change can be written over it. `data_octets` is the length of the sender.
   void reserve_for_pointer(std::size_t data_octets);
