@@ -20,6 +20,11 @@ namespace {
 /// Attributes that stand before the sender record; the others follow it.
 constexpr std::array kEarlyAttributes{attr::rewrite_context, attr::dsn_envid, attr::dsn_ret};
 
+/// Quoted for rewriting. A source route ("@a:user@b") is routing, not a local-part to be quoted.
+std::string external_form(const std::string& address) {
+  return address.starts_with('@') ? address : mail::quote_822_local(address);
+}
+
 bool is_early(std::string_view name) { return std::ranges::find(kEarlyAttributes, name) != kEarlyAttributes.end(); }
 
 queue::ArrivalTime to_arrival(std::chrono::system_clock::time_point when) {
@@ -108,16 +113,17 @@ net::Task<> Message::add_recipients(std::vector<clients::RecipientRecord> recipi
 net::Task<> Message::add_recipient(clients::RecipientRecord recipient) {
   if (has_flag(clients::kCleanupBounce)) { recipients_for_bounce_.push_back(recipient); }
   size_flags_ |= static_cast<std::int64_t>(recipient.notify) << 1;
-  const auto rewritten = co_await aliases_.rewrite(mail::quote_822_local(recipient.address));
+  const auto rewritten = co_await aliases_.rewrite(external_form(recipient.address));
   if (!rewritten) {
     log::warning("{}: {}", queue_id(), rewritten.error().message());
     co_return fail(Status::temporary, "4.3.0", "Temporary lookup failure");
   }
-  recipient.address = mail::unquote_822_local(*rewritten);
+  // orig_to= shows what was submitted; the DSN has the standard form of it.
   if (recipient.original.empty()) { recipient.original = recipient.address; }
+  recipient.address = mail::unquote_822_local(*rewritten);
   if (recipient.dsn_original.empty()) {
     // Decoded, as queue files keep it: the SMTP client encodes.
-    const auto original = mail::Address::from_internal(recipient.original);
+    const auto original = mail::Address::from_internal(recipient.address);
     if (original) { recipient.dsn_original = "rfc822;" + original->internal(); }
   }
   if (!has_flag(clients::kCleanupMap) || shared_.virtual_alias_maps.empty()) { co_return write_recipient(recipient); }

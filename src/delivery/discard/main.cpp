@@ -7,7 +7,8 @@ using namespace stagepost;
 
 net::Task<> deliver(delivery::Attempt& attempt) {
   delivery::Outcome outcome;
-  outcome.status = {"2.0.0", attempt.request().nexthop};
+  outcome.status = dsn::split_status(attempt.request().nexthop, "2.0.0");
+  if (!outcome.status.is_success()) { outcome.status.code = "2.0.0"; }
   co_await attempt.record_rest(std::move(outcome));
 }
 
