@@ -10,31 +10,19 @@
 #include <fmt/core.h>
 
 #include "base/sys.hpp"
+#include "config/log_settings.hpp"
 
 namespace stagepost::postfix {
 
-bool log_file_allowed(std::string_view path, const std::vector<std::string>& prefixes) {
-  if (path.find("/../") != std::string_view::npos) { return false; }
-  return std::any_of(prefixes.begin(), prefixes.end(), [path](std::string_view prefix) {
-    while (prefix.size() > 1 && prefix.ends_with('/')) { prefix.remove_suffix(1); }
-    return prefix == "/" || path == prefix || (path.starts_with(prefix) && path.substr(prefix.size()).starts_with('/'));
-  });
-}
-
 Announcer::Announcer(const config::Snapshot& config)
     : name_(config.text("syslog_name") + "/postfix-script"), maillog_file_(config.text("maillog_file")) {
-  if (!maillog_file_.empty() && !log_file_allowed(maillog_file_, config.list("maillog_file_prefixes"))) {
+  if (!maillog_file_.empty() && !config::log_file_allowed(maillog_file_, config.list("maillog_file_prefixes"))) {
     maillog_file_.clear();
   }
-  log::Settings settings;
-  settings.program_name = name_;
-  settings.facility = config.text("syslog_facility");
-  settings.destination = log::Destination::syslog;
-  if (!maillog_file_.empty()) {
-    postlog_socket_ = config.text("queue_directory") + "/public/" + config.text("postlog_service_name");
-    settings.destination = log::Destination::postlog;
-    settings.postlog_socket = postlog_socket_;
-  }
+  log::Settings settings = config::log_settings(config, "postfix-script", false);
+  if (maillog_file_.empty()) { settings.destination = log::Destination::syslog; }
+  postlog_socket_ = settings.postlog_socket;
+  host_ = settings.host;
   log::open(settings);
 }
 
@@ -48,7 +36,7 @@ bool Announcer::postlogd_listens() const {
 }
 
 void Announcer::append(std::string_view labelled_text) const {
-  const std::string line = log::file_line(name_, ::getpid(), labelled_text) + "\n";
+  const std::string line = log::file_line(host_, name_, ::getpid(), labelled_text) + "\n";
   if (maillog_file_ == "/dev/stdout") {
     static_cast<void>(sys::write_all(1, line));
     return;

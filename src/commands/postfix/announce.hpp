@@ -11,9 +11,6 @@
 
 namespace stagepost::postfix {
 
-/// maillog_file must be below one of maillog_file_prefixes (or be one of them).
-[[nodiscard]] bool log_file_allowed(std::string_view path, const std::vector<std::string>& prefixes);
-
 class Announcer {
  public:
   explicit Announcer(const config::Snapshot& config);
@@ -30,6 +27,7 @@ class Announcer {
   std::string name_;          ///< "postfix/postfix-script", which log readers know
   std::string maillog_file_;  ///< empty: syslog
   std::string postlog_socket_;
+  std::string host_;
 };
 
 }  // namespace stagepost::postfix

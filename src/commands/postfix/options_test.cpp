@@ -31,13 +31,5 @@ TEST(Options, EveryCommandHasItsName) {
   EXPECT_FALSE(command_named("").has_value());
 }
 
-TEST(LogFile, OnlyBelowAnAllowedPrefix) {
-  EXPECT_TRUE(log_file_allowed("/var/log/mail", {"/var", "/dev/stdout"}));
-  EXPECT_TRUE(log_file_allowed("/dev/stdout", {"/var", "/dev/stdout"}));
-  EXPECT_FALSE(log_file_allowed("/variety/log", {"/var", "/dev/stdout"}));
-  EXPECT_FALSE(log_file_allowed("/etc/passwd", {"/var", "/dev/stdout"}));
-  EXPECT_FALSE(log_file_allowed("/var/../etc/passwd", {"/var"}));
-}
-
 }  // namespace
 }  // namespace stagepost::postfix

@@ -1,7 +1,9 @@
 // Where a program of the suite logs, according to its configuration.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
@@ -11,5 +13,8 @@ namespace stagepost::config {
 /// Program name "$syslog_name/`process`", syslog_facility, maillog_file (then lines go to postlogd's socket) and
 /// maillog_format.
 [[nodiscard]] log::Settings log_settings(const Snapshot& config, std::string_view process, bool verbose);
+
+/// maillog_file must be below one of maillog_file_prefixes (or be one of them).
+[[nodiscard]] bool log_file_allowed(std::string_view path, const std::vector<std::string>& prefixes);
 
 }  // namespace stagepost::config

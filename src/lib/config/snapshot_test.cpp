@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "config/log_settings.hpp"
+
 namespace stagepost::config {
 namespace {
 
@@ -180,6 +182,14 @@ TEST(SplitList, KeepsBracedPieces) {
   EXPECT_EQ(split_list("{a b"), List{"{a b"});
   EXPECT_EQ(split_list("} a"), (List{"}", "a"}));
   EXPECT_EQ(split_list(""), List{});
+}
+
+TEST(LogSettings, OnlyBelowAnAllowedPrefix) {
+  EXPECT_TRUE(log_file_allowed("/var/log/mail", {"/var", "/dev/stdout"}));
+  EXPECT_TRUE(log_file_allowed("/dev/stdout", {"/var", "/dev/stdout"}));
+  EXPECT_FALSE(log_file_allowed("/variety/log", {"/var", "/dev/stdout"}));
+  EXPECT_FALSE(log_file_allowed("/etc/passwd", {"/var", "/dev/stdout"}));
+  EXPECT_FALSE(log_file_allowed("/var/../etc/passwd", {"/var"}));
 }
 
 }  // namespace

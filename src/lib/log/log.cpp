@@ -168,16 +168,18 @@ std::string labelled(Level level, std::string_view text) {
   return line;
 }
 
-std::string file_line(std::string_view program_name, int pid, std::string_view labelled_text) {
+std::string file_line(std::string_view host, std::string_view program_name, int pid, std::string_view labelled_text) {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
   ::localtime_r(&now, &local);
   char stamp[32];
   std::strftime(stamp, sizeof stamp, "%b %e %H:%M:%S", &local);
-  char host[256] = "localhost";
-  ::gethostname(host, sizeof host - 1);
-  const std::string_view full(host);
-  return fmt::format("{} {} {}[{}]: {}", stamp, full.substr(0, full.find('.')), program_name, pid, labelled_text);
+  char machine[256] = "localhost";
+  if (host.empty()) {
+    ::gethostname(machine, sizeof machine - 1);
+    host = machine;
+  }
+  return fmt::format("{} {} {}[{}]: {}", stamp, host.substr(0, host.find('.')), program_name, pid, labelled_text);
 }
 
 std::string json_line(std::string_view program_name, int pid, Level level, std::string_view text) {
@@ -247,7 +249,7 @@ void write(Level level, std::string_view text) noexcept {
         break;
       case Destination::postlog:
         s.logger->log(severity, json ? json_line(settings.program_name, ::getpid(), level, text)
-                                     : file_line(settings.program_name, ::getpid(), plain));
+                                     : file_line(settings.host, settings.program_name, ::getpid(), plain));
         break;
       case Destination::stderr_stream:
         s.logger->log(severity, settings.program_name + ": " + plain);

@@ -19,6 +19,8 @@ enum class Format { text, json };
 struct Settings {
   /// "postfix/smtpd": syslog_name and the process (or service) name.
   std::string program_name = "postfix";
+  /// Host name in lines that go to a file (first label of myhostname); empty: the machine's.
+  std::string host;
   /// Parameter syslog_facility without "LOG_": "mail", "local0" ...
   std::string facility = "mail";
   Destination destination = Destination::stderr_stream;
@@ -66,7 +68,8 @@ void fatal(fmt::format_string<Args...> format, Args&&... args) {
 /// The text part of a line as Postfix writes it: label, then text with unprintable bytes replaced.
 [[nodiscard]] std::string labelled(Level level, std::string_view text);
 /// One line of a log file: "Nov 22 12:00:00 host postfix/smtpd[123]: text" (local time, no newline).
-[[nodiscard]] std::string file_line(std::string_view program_name, int pid, std::string_view labelled_text);
+[[nodiscard]] std::string file_line(std::string_view host, std::string_view program_name, int pid,
+                                    std::string_view labelled_text);
 /// The JSON form of the same event; a leading "QUEUEID: " of the text becomes the field queue_id.
 [[nodiscard]] std::string json_line(std::string_view program_name, int pid, Level level, std::string_view text);
 

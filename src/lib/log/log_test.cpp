@@ -22,8 +22,8 @@ TEST(Log, LabelsAndUnprintableBytes) {
 }
 
 TEST(Log, FileLineHasSyslogShape) {
-  EXPECT_THAT(file_line("postfix/smtpd", 12, "x"),
-              MatchesRegex("[A-Z][a-z][a-z] [ 0-9][0-9] ..:..:.. [^ ]+ postfix/smtpd\\[12\\]: x"));
+  EXPECT_THAT(file_line("mx.example.com", "postfix/smtpd", 12, "x"),
+              MatchesRegex("[A-Z][a-z][a-z] [ 0-9][0-9] ..:..:.. mx postfix/smtpd\\[12\\]: x"));
 }
 
 TEST(Log, JsonSplitsQueueIdAndEscapes) {

@@ -6,15 +6,12 @@
 
 #include "base/safe_text.hpp"
 #include "base/sys.hpp"
+#include "config/log_settings.hpp"
 
 namespace stagepost::postlogd {
 
 Result<unique_fd> open_log_file(const std::string& path, const std::vector<std::string>& prefixes) {
-  const bool allowed = std::ranges::any_of(prefixes, [&](const std::string& prefix) {
-    const std::string directory = prefix.ends_with('/') ? prefix : prefix + "/";
-    return path == prefix || path.starts_with(directory);
-  });
-  if (!allowed || path.find("/../") != std::string::npos) {
+  if (!config::log_file_allowed(path, prefixes)) {
     return failure("maillog_file value \"" + path + "\" does not match any of maillog_file_prefixes",
                    std::errc::permission_denied);
   }
