@@ -29,7 +29,7 @@ struct CommandPlan {
 using FeedMessage = std::function<Result<>(ContentTarget& target)>;
 
 /// Runs the command to its end; blocks, for at most the time limit. The process group is killed at the limit, and when
-/// `feed` fails. Never runs anything as root: an identity with user or group 0 is refused. A command that cannot be
+/// `feed` fails. Never runs anything as root: an identity with user 0 is refused. A command that cannot be
 /// executed ends with EX_TEMPFAIL and says why in its output. Error: no process could be made, or `feed` failed.
 [[nodiscard]] Result<CommandEnd> run_command(const CommandPlan& plan, const FeedMessage& feed);
 
