@@ -5,7 +5,7 @@
 namespace stagepost::clients {
 
 AnvilClient::AnvilClient(net::EventLoop& loop, const config::Snapshot& config)
-    : pool_(loop, private_endpoint(config, "anvil_service_name"), pool_limits(config)) {}
+    : pool_(loop, "private/anvil", pool_limits(config)) {}
 
 net::Task<Result<AnvilReply>> AnvilClient::report(AnvilRequest::Event event, std::string service, std::string client) {
   // Counting must never hold up mail: a few seconds, not ipc_timeout.

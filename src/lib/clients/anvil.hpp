@@ -1,5 +1,5 @@
-// Client of anvil (anvil_service_name): counts per (service, client) pair over anvil_rate_time_unit. Message types
-// 0x05xx.
+// Client of anvil, whose name in master.cf is fixed: counts per (service, client) pair over anvil_rate_time_unit.
+// Message types 0x05xx.
 #pragma once
 
 #include <cstdint>
