@@ -292,14 +292,17 @@ net::Task<std::string> Message::rewrite_field(std::string field) {
   co_return result.changed ? std::move(result.field) : std::move(field);
 }
 
-void Message::write_trailer() {
+net::Task<> Message::write_trailer() {
   content_octets_ = writer_.offset() - content_offset_;
   writer_.append(queue::RecordType::extracted_start, "");
+  if (!orders_.filter.empty()) { writer_.append(queue::RecordType::filter, orders_.filter); }
+  if (!orders_.redirect.empty()) { writer_.append(queue::RecordType::redirect, orders_.redirect); }
   if (shared_.settings.detect_8bit_encoding_header) {
     const std::string& encoding = headers_.content_transfer_encoding();
     if (encoding == "7bit" || encoding == "8bit") { writer_.append_attribute(attr::encoding, encoding); }
     if (encoding == "binary") { writer_.append_attribute(attr::encoding, "8bit"); }
   }
+  for (std::string& address : orders_.bcc) { co_await add_recipient({.address = std::move(address)}); }
   if (has_flag(clients::kCleanupBcc) && !shared_.settings.always_bcc.empty()) {
     write_recipient({.address = shared_.settings.always_bcc,
                      .original = shared_.settings.always_bcc,
@@ -309,7 +312,16 @@ void Message::write_trailer() {
   writer_.append(queue::RecordType::end, "");
 }
 
-net::Task<CleanupResult> Message::finish() {
+/// HOLD came after the file was made in incoming/.
+Result<> Message::hold() {
+  if (!orders_.hold || has_flag(clients::kCleanupHold)) { return {}; }
+  SP_TRY(writer_.move(shared_.directory, queue::QueueName::incoming, queue::QueueName::hold));
+  open_.flags |= clients::kCleanupHold;
+  return {};
+}
+
+net::Task<CleanupResult> Message::finish(clients::CleanupEnd orders) {
+  orders_ = std::move(orders);
   if (!failed()) {
     start_content();
     cutter_.finish([&](mail::Line line) { mime_.feed(line); });
@@ -318,7 +330,7 @@ net::Task<CleanupResult> Message::finish() {
   }
   if (!failed() && recipient_count_ == 0) { fail(Status::no_recipients, "5.1.0", "no recipients specified"); }
   if (!failed()) {
-    write_trailer();
+    co_await write_trailer();
     const auto patched = writer_.patch_record(0, queue::RecordType::size,
                                               queue::format_size({.message_size = content_octets_,
                                                                   .content_offset = content_offset_,
@@ -350,6 +362,7 @@ net::Task<CleanupResult> Message::commit() {
                          .code = full ? "4.3.1" : "4.3.0",
                          .text = full ? "Insufficient system storage" : "queue file write error"};
   };
+  if (const auto held = hold(); !held) { co_return disk_failure(held.error()); }
   auto job = writer_.prepare_commit(shared_.policy);
   if (!job) { co_return disk_failure(job.error()); }
   const Result<> durable =

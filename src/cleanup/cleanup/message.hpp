@@ -43,7 +43,7 @@ class Message {
   [[nodiscard]] net::Task<> add_recipients(std::vector<clients::RecipientRecord> recipients);
   [[nodiscard]] net::Task<> add_content(std::string_view bytes);
   /// Finishes the file and makes it durable. Status::ok only after that.
-  [[nodiscard]] net::Task<clients::CleanupResult> finish();
+  [[nodiscard]] net::Task<clients::CleanupResult> finish(clients::CleanupEnd orders);
 
  private:
   Message(Shared& shared, clients::CleanupOpen open, queue::MessageWriter writer);
@@ -53,7 +53,8 @@ class Message {
   [[nodiscard]] net::Task<> drain_events();
   [[nodiscard]] net::Task<> handle_header(const ContentEvent& event);
   [[nodiscard]] net::Task<std::string> rewrite_field(std::string field);
-  void write_trailer();
+  [[nodiscard]] net::Task<> write_trailer();
+  [[nodiscard]] Result<> hold();
   [[nodiscard]] net::Task<clients::CleanupResult> commit();
   [[nodiscard]] net::Task<bool> bounce_to_sender(const clients::CleanupResult& why);
   void fail(clients::CleanupResult::Status status, std::string code, std::string text);
@@ -63,6 +64,7 @@ class Message {
 
   Shared& shared_;
   clients::CleanupOpen open_;
+  clients::CleanupEnd orders_;
   queue::MessageWriter writer_;
   TableAliasLookup aliases_;
   ContentSink sink_;

@@ -63,10 +63,10 @@ net::Task<bool> take_message(Shared& shared, ipc::Channel& channel, clients::Cle
       if (!recipients) { co_return false; }
       co_await message.add_recipients(std::move(recipients->recipients));
     } else if (frame->is<clients::CleanupEnd>()) {
-      const auto end = frame->as<clients::CleanupEnd>();
+      auto end = frame->as<clients::CleanupEnd>();
       if (!end) { co_return false; }
       CleanupResult result{.status = CleanupResult::Status::aborted};
-      if (end->commit) { result = co_await message.finish(); }
+      if (end->commit) { result = co_await message.finish(std::move(*end)); }
       const auto sent = co_await channel.send(result, within(timeout));
       co_return sent.has_value();
     } else {

@@ -69,13 +69,12 @@ net::Task<Result<>> Submission::add_content(std::string bytes) {
   co_return Result<>{};
 }
 
-net::Task<Result<CleanupResult>> Submission::end(bool commit) {
-  auto result = co_await lease_->call<CleanupResult>(CleanupEnd{commit}, within(timeout_));
+net::Task<Result<CleanupResult>> Submission::end(CleanupEnd end) {
+  auto result = co_await lease_->call<CleanupResult>(end, within(timeout_));
   if (result) { lease_.release(); }
   co_return result;
 }
 
-net::Task<Result<CleanupResult>> Submission::finish() { return end(true); }
-net::Task<Result<CleanupResult>> Submission::abort() { return end(false); }
+net::Task<Result<CleanupResult>> Submission::abort() { return end({.commit = false}); }
 
 }  // namespace stagepost::clients

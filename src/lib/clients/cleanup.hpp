@@ -71,7 +71,14 @@ struct CleanupEnd {
   static constexpr std::uint16_t kType = 0x0305;
   /// False: the client gives up (lost connection, ...): discard, answer with Status::aborted.
   bool commit = true;
-  auto fields(this auto& self, auto&& visit) { return visit(self.commit); }
+  // What access tables ordered while recipients were coming in (access(5) HOLD, FILTER, REDIRECT, BCC).
+  bool hold = false;
+  std::string filter;            ///< "transport:nexthop"; empty: none
+  std::string redirect;          ///< sent there instead of the recipients; empty: none
+  std::vector<std::string> bcc;  ///< more recipients, who get no reports
+  auto fields(this auto& self, auto&& visit) {
+    return visit(self.commit, self.hold, self.filter, self.redirect, self.bcc);
+  }
 };
 
 struct CleanupResult {
@@ -107,7 +114,8 @@ class Submission {
   /// Buffers and sends as needed; waits when cleanup is slower than the source (backpressure).
   [[nodiscard]] net::Task<Result<>> add_content(std::string bytes);
   /// Ends the message and waits for the verdict. Status::ok means durable.
-  [[nodiscard]] net::Task<Result<CleanupResult>> finish();
+  [[nodiscard]] net::Task<Result<CleanupResult>> finish() { return end({}); }
+  [[nodiscard]] net::Task<Result<CleanupResult>> finish(CleanupEnd orders) { return end(std::move(orders)); }
   [[nodiscard]] net::Task<Result<CleanupResult>> abort();
 
  private:
@@ -115,7 +123,7 @@ class Submission {
   Submission(ipc::ClientPool::Lease lease, std::string queue_id, std::chrono::seconds timeout)
       : lease_(std::move(lease)), queue_id_(std::move(queue_id)), timeout_(timeout) {}
   [[nodiscard]] net::Task<Result<>> send_if_large();
-  [[nodiscard]] net::Task<Result<CleanupResult>> end(bool commit);
+  [[nodiscard]] net::Task<Result<CleanupResult>> end(CleanupEnd end);
 
   ipc::ClientPool::Lease lease_;
   std::string queue_id_;

@@ -165,6 +165,12 @@ Result<> MessageWriter::set_times(std::int64_t seconds) {
   return {};
 }
 
+Result<> MessageWriter::move(const QueueDirectory& directory, QueueName from, QueueName to) {
+  SP_TRY(directory.move(id_, from, to));
+  path_ = directory.path(to, id_);
+  return {};
+}
+
 Result<CommitJob> MessageWriter::prepare_commit(const CommitPolicy& policy) {
   SP_TRY(flush());
   return policy.job(std::move(fd_), path_, options_.mode, options_.complete_mode);

@@ -72,6 +72,9 @@ class MessageWriter {
   /// Sets both file times (seconds since 1970): qmgr does not look at a message before its modification time.
   [[nodiscard]] Result<> set_times(std::int64_t seconds);
 
+  /// Renames the incomplete file into another queue (a message that turns out to be one to hold).
+  [[nodiscard]] Result<> move(const QueueDirectory& directory, QueueName from, QueueName to);
+
   /// Flushes and hands over the file. Run the job on a thread that may block; then call committed() or discard().
   [[nodiscard]] Result<CommitJob> prepare_commit(const CommitPolicy& policy);
   /// The job succeeded: the file is now the queue's.
