@@ -1,0 +1,36 @@
+#include "smtpd/smtpd/anvil_reporter.hpp"
+
+#include "log/log.hpp"
+
+namespace stagepost::smtpd {
+
+AnvilReporter::AnvilReporter(net::EventLoop& loop, const config::Snapshot& config, net::TaskGroup& group,
+                             std::string service)
+    : anvil_(loop, config), group_(group), service_(std::move(service)) {}
+
+void AnvilReporter::report(clients::AnvilRequest::Event event, const std::string& client_address) {
+  if (pending_.size() >= kPending) { return; }
+  pending_.push_back({event, client_address});
+  if (sending_ || group_.full()) { return; }
+  sending_ = true;
+  group_.spawn(send_all());
+}
+
+net::Task<> AnvilReporter::send_all() {
+  while (!pending_.empty()) {
+    const Item item = std::move(pending_.front());
+    pending_.pop_front();
+    const auto reported = co_await anvil_.report(item.event, service_, item.client);
+    if (!reported) {
+      // Without anvil there is nothing to count with; one line per outage.
+      if (!failing_) { log::warning("anvil: {}", reported.error().message()); }
+      failing_ = true;
+      pending_.clear();
+      break;
+    }
+    failing_ = false;
+  }
+  sending_ = false;
+}
+
+}  // namespace stagepost::smtpd

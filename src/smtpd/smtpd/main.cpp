@@ -1,0 +1,12 @@
+#include "daemon/daemon.hpp"
+#include "smtpd/smtpd/service.hpp"
+
+int main(int argc, char** argv) {
+  using namespace stagepost;
+  daemon::Options options;
+  options.name = "smtpd";
+  options.needs.network = true;   // DNS
+  options.needs.any_path = true;  // tables named in main.cf
+  options.prepare = smtpd::prepare;
+  return daemon::run(argc, argv, options, smtpd::serve);
+}
