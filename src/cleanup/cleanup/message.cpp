@@ -64,8 +64,8 @@ net::Task<Result<std::unique_ptr<Message>>> Message::create(Shared& shared, clie
   }
   if (!m.open_.filter.empty()) { w.append(queue::RecordType::filter, m.open_.filter); }
   if (!m.open_.full_name.empty()) { w.append(queue::RecordType::full_name, m.open_.full_name); }
-  if (const auto delay = shared.settings.delay_warning_time; delay.count() > 0) {
-    w.append(queue::RecordType::warn_time, queue::format_time({to_arrival(m.open_.arrival + delay).seconds, 0}));
+  if (const auto delay = shared.settings.delay_warning_time; delay.count() > 0 && !m.sender_.empty()) {
+    w.append(queue::RecordType::warn_time, queue::format_warn_time(to_arrival(m.open_.arrival + delay).seconds));
   }
   w.append(queue::RecordType::sender, m.sender_);
   for (const auto& [name, value] : m.open_.attributes) {
