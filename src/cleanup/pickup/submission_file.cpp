@@ -15,7 +15,7 @@ namespace attr = queue::attr;
 
 constexpr std::size_t kContentBytes = 64 * 1024;
 /// What a local user may say about a message; anything else (client_*, sasl_*, log_*) is the mail system's to say.
-constexpr std::array kAllowed{attr::rewrite_context, attr::encoding, attr::dsn_envid, attr::dsn_ret};
+constexpr std::array kAllowed{attr::rewrite_context, attr::encoding, attr::dsn_envid, attr::dsn_ret, attr::trace_flags};
 
 std::unexpected<Error> damaged(std::string_view what) {
   return queue::queue_failure(queue::QueueErrc::bad_record, std::string(what));
