@@ -28,6 +28,14 @@ std::string format_seconds(double seconds, int decimals) {
 
 bool wants(std::uint32_t notify, queue::NotifyFlags flag) { return (notify & flag) != 0; }
 
+/// For the trace service: says as well who took the message.
+clients::RecipientReport make_trace_report(const clients::RecipientRecord& recipient, const Outcome& outcome,
+                                           clients::RecipientReport::Action action) {
+  auto traced = make_report(recipient, outcome, action);
+  if (outcome.relay != "none") { traced.reason = "delivery via " + outcome.relay + ": " + traced.reason; }
+  return traced;
+}
+
 /// RFC 3461 §4.1: without NOTIFY the sender hears of failures.
 bool reports_failure(std::uint32_t notify) { return notify == 0 || wants(notify, queue::kNotifyFailure); }
 
@@ -130,7 +138,7 @@ net::Task<> Attempt::note_expansion(clients::RecipientRecord recipient, std::str
   outcome.status = {"2.0.0", std::move(text)};
   // Mail that went on is not sent again for want of a success report.
   [[maybe_unused]] const auto reported = co_await report(
-      clients::ReportLog::trace, make_report(recipient, outcome, clients::RecipientReport::Action::expanded));
+      clients::ReportLog::trace, make_trace_report(recipient, outcome, clients::RecipientReport::Action::expanded));
 }
 
 net::Task<Kind> Attempt::note_probe(clients::RecipientRecord recipient, Outcome outcome) {
@@ -138,8 +146,9 @@ net::Task<Kind> Attempt::note_probe(clients::RecipientRecord recipient, Outcome 
   const bool good = outcome.kind == Kind::sent || outcome.kind == Kind::expanded;
   Kind result = Kind::sent;
   if ((request_.flags & kReportSuccess) != 0) {
-    const auto reported = co_await report(clients::ReportLog::trace,
-                                          make_report(recipient, outcome, good ? Action::delivered : Action::failed));
+    const auto reported =
+        co_await report(clients::ReportLog::trace,
+                        make_trace_report(recipient, outcome, good ? Action::deliverable : Action::undeliverable));
     if (!reported) { result = Kind::deferred; }
   }
   log_outcome(request_.queue_id, recipient, outcome, good ? "deliverable" : "undeliverable", timing_,
@@ -175,7 +184,7 @@ net::Task<Kind> Attempt::note(clients::RecipientRecord recipient, Outcome outcom
                                                           : Action::delayed;
     // Mail that arrived is not sent again for want of a success report.
     [[maybe_unused]] const auto reported =
-        co_await report(clients::ReportLog::trace, make_report(recipient, outcome, action));
+        co_await report(clients::ReportLog::trace, make_trace_report(recipient, outcome, action));
   }
   std::string_view word = "sent";
   if (outcome.kind == Kind::bounced) { word = "bounced"; }
