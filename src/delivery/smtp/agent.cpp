@@ -58,6 +58,7 @@ Envelope make_envelope(const delivery::DeliverRequest& request,
                     .smtputf8 = request.smtputf8,
                     .dsn_envid = request.dsn_envid,
                     .dsn_ret = request.dsn_ret,
+                    .probe = (request.flags & delivery::kProbe) != 0,
                     .recipients = {}};
   for (const auto& recipient : recipients) {
     envelope.recipients.push_back({recipient.address, recipient.notify, recipient.dsn_original});

@@ -35,6 +35,7 @@ Result<Settings> Settings::from(const config::Snapshot& config, Protocol protoco
   s.never_send_ehlo = !lmtp && flag("never_send_ehlo");
   s.skip_5xx_greeting = flag("skip_5xx_greeting");
   s.skip_quit_response = flag("skip_quit_response");
+  s.verify_at_data = text::iequals(config.text(name("address_verify_target")), "data");
   s.quote_envelope = flag("quote_rfc821_envelope");
   s.assume_final = lmtp && config.boolean("lmtp_assume_final");
   s.mime_output_conversion = !config.boolean("disable_mime_output_conversion");

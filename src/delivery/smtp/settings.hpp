@@ -42,6 +42,7 @@ struct Settings {
   bool never_send_ehlo = false;
   bool skip_5xx_greeting = true;
   bool skip_quit_response = true;
+  bool verify_at_data = false;  ///< *_address_verify_target: a probe ends after DATA, not after RCPT
   bool quote_envelope = true;
   bool assume_final = false;           ///< lmtp_assume_final
   bool mime_output_conversion = true;  ///< disable_mime_output_conversion = no

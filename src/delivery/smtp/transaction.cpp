@@ -55,6 +55,7 @@ Transaction::Transaction(Envelope envelope, const smtp::Capabilities& server, co
       pipelining_(server.has(smtp::Feature::pipelining)),
       quote_(settings.quote_envelope),
       lmtp_(settings.protocol == Protocol::lmtp),
+      data_wanted_(!envelope_.probe || settings.verify_at_data),
       host_(std::move(host)),
       fates_(envelope_.recipients.size()) {
   SP_ASSERT(!envelope_.recipients.empty());
@@ -87,7 +88,7 @@ std::optional<std::string> Transaction::next_command() {
     push(Step::rcpt, next_recipient_++, command.size());
     return command;
   }
-  if (data_sent_ || open_count() == 0) { return std::nullopt; }
+  if (data_sent_ || !data_wanted_ || open_count() == 0) { return std::nullopt; }
   data_sent_ = true;
   push(Step::data, 0, 4);
   return "DATA";
@@ -129,6 +130,7 @@ void Transaction::on_reply(const smtp::ServerReply& reply) {
         fates_[sent.recipient] =
             Fate{.delivered = false, .reply = {}, .code = {}, .failure = said(host_, reply, Step::rcpt)};
       }
+      if (positive && !data_wanted_) { accept(sent.recipient, reply); }
       break;
     default:
       on_data_reply(reply);
@@ -142,8 +144,21 @@ void Transaction::on_reply(const smtp::ServerReply& reply) {
   }
 }
 
+void Transaction::accept(std::size_t recipient, const smtp::ServerReply& reply) {
+  auto& fate = fates_[recipient];
+  if (fate) { return; }
+  fate = Fate{.delivered = true, .reply = one_line(reply.text), .code = smtp::to_status(reply).code, .failure = {}};
+}
+
 void Transaction::on_data_reply(const smtp::ServerReply& reply) {
   if (reply.code == 354 || reply.reply_class() == 3) {
+    if (envelope_.probe) {
+      // There is no way back from here but to hang up: even an empty message would be one.
+      for (std::size_t i = 0; i < fates_.size(); ++i) { accept(i, reply); }
+      server_closing_ = true;
+      phase_ = Phase::done;
+      return;
+    }
     phase_ = open_count() == 0 ? Phase::dot_only : Phase::content;
     return;
   }
@@ -166,23 +181,22 @@ void Transaction::content_sent() {
 
 void Transaction::on_final_reply(const smtp::ServerReply& reply) {
   needs_reset_ = false;
-  const auto decide = [&](std::optional<Fate>& fate) {
-    if (fate) { return; }
+  const auto decide = [&](std::size_t recipient) {
     if (reply.reply_class() == 2) {
-      fate = Fate{.delivered = true, .reply = one_line(reply.text), .code = smtp::to_status(reply).code, .failure = {}};
-    } else {
+      accept(recipient, reply);
+    } else if (auto& fate = fates_[recipient]; !fate) {
       fate = Fate{.delivered = false, .reply = {}, .code = {}, .failure = said(host_, reply, Step::end_of_data)};
     }
   };
   if (!lmtp_) {
-    std::ranges::for_each(fates_, decide);
+    for (std::size_t i = 0; i < fates_.size(); ++i) { decide(i); }
     phase_ = Phase::done;
     return;
   }
-  decide(fates_[final_order_.front()]);
+  decide(final_order_.front());
   final_order_.pop_front();
   if (server_closing_) {
-    for (const std::size_t index : final_order_) { decide(fates_[index]); }
+    for (const std::size_t index : final_order_) { decide(index); }
     final_order_.clear();
   }
   if (final_order_.empty()) { phase_ = Phase::done; }

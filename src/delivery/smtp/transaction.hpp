@@ -29,6 +29,7 @@ struct Envelope {
   bool smtputf8 = false;
   std::string dsn_envid;
   std::uint32_t dsn_ret = 0;  ///< queue::RetFlags
+  bool probe = false;         ///< find out whether the recipients would be taken; send no content
   std::vector<EnvelopeRecipient> recipients;
 };
 
@@ -85,6 +86,7 @@ class Transaction {
   };
   void push(Step step, std::size_t recipient, std::size_t bytes);
   void fail_rest(const Failure& failure);
+  void accept(std::size_t recipient, const smtp::ServerReply& reply);
   void on_data_reply(const smtp::ServerReply& reply);
   void on_final_reply(const smtp::ServerReply& reply);
   [[nodiscard]] std::size_t open_count() const;
@@ -94,6 +96,7 @@ class Transaction {
   bool pipelining_;
   bool quote_;
   bool lmtp_;
+  bool data_wanted_;  // false: a probe that ends after the last RCPT
   std::string host_;
   Phase phase_ = Phase::envelope;
   bool mail_sent_ = false;

@@ -55,6 +55,39 @@ TEST(SmtpCommands, ParametersOnlyWhereTheServerHasThem) {
   EXPECT_EQ(rcpt_command({.address = "a b@example.org"}, {}, true), "RCPT TO:<\"a b\"@example.org>");
 }
 
+TEST(TransactionTest, AProbeEndsAfterRcpt) {
+  Envelope e = envelope({"a@x", "b@x"});
+  e.probe = true;
+  Transaction t(std::move(e), with({smtp::Feature::pipelining}), Settings{}, kHost);
+  EXPECT_EQ(commands(t), (Lines{"MAIL FROM:<s@example.org>", "RCPT TO:<a@x>", "RCPT TO:<b@x>"}));
+  t.on_reply(reply(250, "ok"));
+  t.on_reply(reply(250, "2.1.5 fine"));
+  t.on_reply(reply(550, "5.1.1 no"));
+  EXPECT_EQ(t.phase(), Phase::done);
+  EXPECT_TRUE(t.fates()[0]->delivered);
+  EXPECT_EQ(t.fates()[0]->code, "2.1.5");
+  EXPECT_FALSE(t.fates()[1]->delivered);
+  EXPECT_TRUE(t.needs_reset());
+  EXPECT_FALSE(t.server_closing());
+}
+
+TEST(TransactionTest, AProbeOfDataHangsUpInsteadOfSendingAMessage) {
+  Envelope e = envelope({"a@x"});
+  e.probe = true;
+  Settings settings;
+  settings.verify_at_data = true;
+  Transaction t(std::move(e), {}, settings, kHost);
+  EXPECT_EQ(commands(t), (Lines{"MAIL FROM:<s@example.org>"}));
+  t.on_reply(reply(250, "ok"));
+  EXPECT_EQ(commands(t), (Lines{"RCPT TO:<a@x>"}));
+  t.on_reply(reply(250, "ok"));
+  EXPECT_EQ(commands(t), (Lines{"DATA"}));
+  t.on_reply(reply(354, "go on"));
+  EXPECT_EQ(t.phase(), Phase::done);
+  EXPECT_TRUE(t.fates()[0]->delivered);
+  EXPECT_TRUE(t.server_closing());
+}
+
 TEST(TransactionTest, InStepOneCommandAtATime) {
   Transaction t(envelope({"a@x", "b@x"}), {}, Settings{}, kHost);
   EXPECT_EQ(commands(t), (Lines{"MAIL FROM:<s@example.org>"}));
