@@ -61,7 +61,7 @@ class DemoMail(Instance):
             # Nobody's ~/.forward takes part, and no mail leaves this machine.
             "forward_path": "", "default_transport": "error:5.4.4 the demo sends nothing outside",
             "virtual_mailbox_domains": BOXES, "virtual_mailbox_maps": f"lmdb:{self.config}/mailboxes",
-            "transport_maps": f"inline:{{ {PARTNER} = smtp:{self.partner.nexthop} }}",
+            "transport_maps": f"inline:{{{PARTNER}=smtp:{self.partner.nexthop}}}",
         }
         self.run("postconf", "-e", *(f"{name} = {value}" for name, value in settings.items()), check=True)
 

@@ -5,6 +5,7 @@ import pathlib
 import random
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -17,7 +18,10 @@ POSTFIX = {name: shutil.which(name, path=PATH) for name in ("postmap", "postalia
 def _types():
     if not all(POSTFIX.values()):
         return set()
-    listed = subprocess.run([POSTFIX["postconf"], "-m"], capture_output=True, text=True, check=False)
+    # Debian's postfix may be installed without a main.cf of its own, as scripts/deps does.
+    with tempfile.TemporaryDirectory() as directory:
+        pathlib.Path(directory, "main.cf").write_text("compatibility_level = 3.6\n")
+        listed = subprocess.run([POSTFIX["postconf"], "-c", directory, "-m"], capture_output=True, text=True, check=True)
     return set(listed.stdout.split())
 
 
