@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <set>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/sys.hpp"
 #include "cleanup/pickup/submission_file.hpp"
@@ -83,6 +84,14 @@ class Pickup {
     }
   }
 
+  /// postsuper -r moves whole queue files, which begin with a size record, and they belong to the mail system's user.
+  static Origin origin_of(int fd, const struct stat& st) {
+    char first = 0;
+    const auto read = sys::pread(fd, {&first, 1}, 0);
+    const bool queue_file = read && *read == 1 && first == static_cast<char>(queue::RecordType::size);
+    return queue_file && st.st_uid == ::geteuid() ? Origin::requeued : Origin::user;
+  }
+
   static void remove(const std::string& path) {
     const auto removed = sys::unlink(path);
     if (!removed) { log::warning("{}", removed.error().message()); }
@@ -90,7 +99,8 @@ class Pickup {
 
   /// Success: the message is cleanup's now (or was refused for good), and the file can go.
   net::Task<Result<>> transfer(const std::string& path, int fd, const struct stat& st) {
-    SubmissionFile file(fd, path);
+    const Origin origin = origin_of(fd, st);
+    SubmissionFile file(fd, path, origin);
     SP_CO_TRY(Submission submission, file.read_envelope());
     const std::string from = submission.sender;
     clients::CleanupOpen open{
@@ -104,7 +114,12 @@ class Pickup {
         .attributes = std::move(submission.attributes)};
     auto opened = co_await cleanup_.open(std::move(open));
     if (!opened) { co_return failure(opened.error().text, std::errc::io_error); }
-    log::info("{}: uid={} from=<{}>", opened->queue_id(), st.st_uid, from);
+    std::string line = fmt::format("{}: uid={} from=<{}>", opened->queue_id(), st.st_uid, from);
+    if (origin == Origin::requeued) {
+      line +=
+          " orig_id=" + (submission.original_id.empty() ? path.substr(path.rfind('/') + 1) : submission.original_id);
+    }
+    log::write(log::Level::info, line);
     const mail::ReceivedBy by{.myhostname = config_->text("myhostname"),
                               .mail_name = config_->text("mail_name"),
                               .queue_id = opened->queue_id(),

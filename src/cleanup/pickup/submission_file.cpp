@@ -23,17 +23,19 @@ std::unexpected<Error> damaged(std::string_view what) {
 
 }  // namespace
 
-SubmissionFile::SubmissionFile(int fd, std::string name) : records_(fd, std::move(name)) {}
+SubmissionFile::SubmissionFile(int fd, std::string name, Origin origin)
+    : records_(fd, std::move(name)), origin_(origin) {}
 
 Result<queue::RecordFile::Item> SubmissionFile::next() {
-  // Pointers make no sense in a submission and could make a small file endless.
-  SP_TRY(const auto item, records_.next(queue::Pointers::show));
+  // Pointers make no sense in a user's submission and could make a small file endless; milters leave them in others.
+  const auto pointers = origin_ == Origin::user ? queue::Pointers::show : queue::Pointers::follow;
+  SP_TRY(const auto item, records_.next(pointers));
   if (!item) { return queue::queue_failure(queue::QueueErrc::truncated, records_.name()); }
   if (item->type == RecordType::pointer) { return damaged("pointer record in a submission"); }
   return *item;
 }
 
-Result<> SubmissionFile::take_attribute(std::string_view data, std::vector<clients::Attribute>* attributes) {
+Result<> SubmissionFile::take_attribute(std::string_view data, Submission* submission) {
   const auto attribute = queue::parse_attribute(data);
   if (!attribute) { return damaged("malformed attribute"); }
   if (attribute->name == attr::dsn_notify) {
@@ -42,8 +44,11 @@ Result<> SubmissionFile::take_attribute(std::string_view data, std::vector<clien
     next_recipient_.notify = static_cast<std::uint32_t>(*flags);
   } else if (attribute->name == attr::dsn_original_recipient) {
     next_recipient_.dsn_original = attribute->value;
-  } else if (attributes != nullptr && std::ranges::find(kAllowed, attribute->name) != kAllowed.end()) {
-    attributes->push_back({std::string(attribute->name), std::string(attribute->value)});
+  } else if (submission != nullptr && origin_ == Origin::requeued && attribute->name == attr::log_ident) {
+    submission->original_id = attribute->value;
+  } else if (submission != nullptr && attribute->name != attr::create_time &&
+             (origin_ == Origin::requeued || std::ranges::find(kAllowed, attribute->name) != kAllowed.end())) {
+    submission->attributes.push_back({std::string(attribute->name), std::string(attribute->value)});
   }
   return {};
 }
@@ -69,7 +74,7 @@ Result<Submission> SubmissionFile::read_envelope() {
         break;
       }
       case RecordType::attribute:
-        SP_TRY(take_attribute(item.data, &submission.attributes));
+        SP_TRY(take_attribute(item.data, &submission));
         break;
       case RecordType::full_name:
         submission.full_name = item.data;
@@ -94,8 +99,14 @@ Result<Submission> SubmissionFile::read_envelope() {
       case RecordType::warn_time:
       case RecordType::verp:
         break;
+      case RecordType::done_recipient:
+      case RecordType::cancelled_recipient:
+        if (origin_ == Origin::user) { return damaged("unexpected record type"); }
+        next_recipient_ = {};
+        break;
       default:
-        return damaged("unexpected record type");
+        // What else a queue file may hold (filter, redirect ...) is decided afresh.
+        if (origin_ == Origin::user) { return damaged("unexpected record type"); }
     }
   }
 }
@@ -143,8 +154,13 @@ Result<std::vector<clients::RecipientRecord>> SubmissionFile::read_extracted() {
       case RecordType::full_name:
       case RecordType::padding:
         break;
+      case RecordType::done_recipient:
+      case RecordType::cancelled_recipient:
+        if (origin_ == Origin::user) { return damaged("unexpected record type after content"); }
+        next_recipient_ = {};
+        break;
       default:
-        return damaged("unexpected record type after content");
+        if (origin_ == Origin::user) { return damaged("unexpected record type after content"); }
     }
   }
 }

@@ -14,11 +14,16 @@
 
 namespace stagepost::pickup {
 
+/// Who wrote the file: any local user through postdrop, or the mail system itself (postsuper -r moves whole queue files
+/// here, with done recipients and every attribute).
+enum class Origin { user, requeued };
+
 struct Submission {
   queue::ArrivalTime arrival;
   std::string sender;
   std::string full_name;
-  std::vector<clients::Attribute> attributes;  ///< only those a local user may set
+  std::string original_id;                     ///< queue ID before requeueing (log_ident); empty for a user's file
+  std::vector<clients::Attribute> attributes;  ///< of a user's file only those a user may set
   std::vector<clients::RecipientRecord> recipients;
 };
 
@@ -28,7 +33,7 @@ class SubmissionFile {
   /// At most this many recipients of one submission; more is damage.
   static constexpr std::size_t kMaxRecipients = 1'000'000;
 
-  SubmissionFile(int fd, std::string name);
+  SubmissionFile(int fd, std::string name, Origin origin);
   /// Envelope: everything before the content.
   [[nodiscard]] Result<Submission> read_envelope();
   /// The next run of content, at most about 64 KiB, lines ended by LF; empty at the end of the content.
@@ -38,10 +43,11 @@ class SubmissionFile {
 
  private:
   [[nodiscard]] Result<queue::RecordFile::Item> next();
-  [[nodiscard]] Result<> take_attribute(std::string_view data, std::vector<clients::Attribute>* attributes);
+  [[nodiscard]] Result<> take_attribute(std::string_view data, Submission* submission);
   [[nodiscard]] clients::RecipientRecord take_recipient(std::string_view address);
 
   queue::RecordFile records_;
+  Origin origin_;
   bool content_ended_ = false;
   clients::RecipientRecord next_recipient_;  // DSN data that precedes the address
 };

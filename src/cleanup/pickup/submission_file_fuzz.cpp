@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const unique_fd file(::memfd_create("submission", MFD_CLOEXEC));
   if (::ftruncate(file.get(), 0) != 0) { std::abort(); }
   if (!sys::pwrite_all(file.get(), {reinterpret_cast<const char*>(data), size}, 0)) { std::abort(); }
-  pickup::SubmissionFile reader(file.get(), "fuzz");
+  pickup::SubmissionFile reader(file.get(), "fuzz", pickup::Origin::user);
   const auto envelope = reader.read_envelope();
   if (!envelope) { return 0; }
   std::size_t total = 0;

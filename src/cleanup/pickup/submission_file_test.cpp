@@ -39,7 +39,7 @@ std::string content() {
 
 TEST(SubmissionFile, ReadsEnvelopeContentAndExtractedRecipients) {
   const auto fd = file_of(envelope() + content());
-  SubmissionFile file(fd.get(), "test");
+  SubmissionFile file(fd.get(), "test", Origin::user);
   const auto submission = file.read_envelope();
   ASSERT_TRUE(submission) << submission.error().message();
   EXPECT_EQ(submission->sender, "me@x");
@@ -54,11 +54,24 @@ TEST(SubmissionFile, ReadsEnvelopeContentAndExtractedRecipients) {
   EXPECT_EQ(file.read_extracted()->at(0).address, "e@f");
 }
 
+TEST(SubmissionFile, ARequeuedFileKeepsItsAttributesAndItsDoneRecipientsStayDone) {
+  const auto fd =
+      file_of(record(RecordType::size, std::string(95, ' ')) + record(RecordType::attribute, "log_ident=ABC123") +
+              envelope() + record(RecordType::done_recipient, "done@b") + content());
+  SubmissionFile file(fd.get(), "test", Origin::requeued);
+  const auto submission = file.read_envelope();
+  ASSERT_TRUE(submission) << submission.error().message();
+  EXPECT_EQ(submission->original_id, "ABC123");
+  EXPECT_EQ(submission->attributes,
+            (std::vector<clients::Attribute>{{"rewrite_context", "local"}, {"sasl_username", "forged"}}));
+  EXPECT_EQ(submission->recipients.size(), 2U);
+}
+
 TEST(SubmissionFile, EveryTruncationIsDamage) {
   const std::string whole = envelope() + content();
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const auto fd = file_of(whole.substr(0, size));
-    SubmissionFile file(fd.get(), "test");
+    SubmissionFile file(fd.get(), "test", Origin::user);
     const auto submission = file.read_envelope();
     if (!submission) {
       EXPECT_TRUE(queue::is_damage(submission.error())) << size;
@@ -75,7 +88,7 @@ TEST(SubmissionFile, ForeignRecordsAreDamage) {
        {record(RecordType::pointer, "              0"), record(RecordType::done_recipient, "a@b"),
         record(RecordType::recipient, ""), record(RecordType::filter, "smtp:x"), record(RecordType::attribute, "x")}) {
     const auto fd = file_of(envelope() + bad + content());
-    SubmissionFile file(fd.get(), "test");
+    SubmissionFile file(fd.get(), "test", Origin::user);
     EXPECT_FALSE(file.read_envelope());
   }
 }
