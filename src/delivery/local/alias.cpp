@@ -35,8 +35,7 @@ net::Task<Result<std::optional<std::string>>> RecipientDelivery::owner_of(std::s
 
 net::Task<std::optional<delivery::Kind>> RecipientDelivery::deliver_alias(const Scope& scope) {
   const LocalName name = local_name(scope);
-  // A user named in the own ~/.forward wants the mailbox.
-  if (scope.source == Source::forward && scope.source_name == name.names.user) { co_return std::nullopt; }
+  if (in_own_forward(scope, name)) { co_return std::nullopt; }
   if (scope.depth >= kAliasDepth || ++expansions_ > kExpansions) {
     log::warning("alias database loop for {}", name.local);
     const Kind kind = co_await note(scope, Kind::bounced, "5.4.6", "alias database loop for " + name.local);
@@ -45,7 +44,7 @@ net::Task<std::optional<delivery::Kind>> RecipientDelivery::deliver_alias(const 
   maps::LookupKeys keys = maps::alias_keys(name.local, settings_.extension);
   // An alias that names itself means the user of that name.
   std::erase_if(keys, [&](const maps::LookupKey& key) {
-    return scope.source == Source::alias && mail::fold_case(key.text) == scope.source_name;
+    return scope.source == Source::alias && mail::fold_case(key.text) == scope.alias;
   });
   const auto match = co_await settings_.aliases.find(keys);
   if (!match) {
@@ -69,14 +68,15 @@ net::Task<std::optional<delivery::Kind>> RecipientDelivery::deliver_alias(const 
 
   Scope next = co_await expanded(scope);
   next.source = Source::alias;
-  next.source_name = mail::fold_case(key.text);
+  next.alias = mail::fold_case(key.text);
   next.depth = scope.depth + 1;
   next.extension = key.unmatched_extension;
   if (*owner) {
     next.has_owner = true;
+    next.resubmit = true;
     next.sender = **owner;
   } else if (config_.boolean("reset_owner_alias")) {
-    next.has_owner = false;
+    next.resubmit = false;
   }
   next.rights.reset();
   const auto file_owner = table_owner((*match)->table->name());

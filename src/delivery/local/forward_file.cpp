@@ -47,12 +47,12 @@ net::Task<std::optional<delivery::Kind>> RecipientDelivery::deliver_forward_file
     auto file = read_destination_file(path->text, account.identity, file_limits());
     if (!file && (is_missing(file.error()) || file.error().is(std::errc::permission_denied))) { continue; }
     if (!file) {
-      log::warning("{}", file.error().message());
       // A file that says nothing trustworthy is no reason to hold the mail; one that can't be read now may say where
       // it goes.
       const bool untrusted = file.error().is(std::errc::operation_not_permitted) ||
                              file.error().is(std::errc::not_supported) ||
                              file.error().is(std::errc::too_many_symbolic_link_levels);
+      log::warning("{}", untrusted ? file.error().context : file.error().message());
       if (untrusted) { co_return std::nullopt; }
       const Kind kind = co_await note(scope, Kind::deferred, "4.3.0", "cannot read " + path->text);
       co_return kind;
@@ -64,7 +64,8 @@ net::Task<std::optional<delivery::Kind>> RecipientDelivery::deliver_forward_file
     if (file->destinations.empty()) { co_return std::nullopt; }
     Scope next = co_await expanded(scope);
     next.source = Source::forward;
-    next.source_name = name.names.user;
+    next.forwards.push_back(name.local);
+    next.depth = scope.depth + 1;
     next.rights = account;
     next.extension.clear();
     if (!path->used_extension && !name.names.extension.empty()) {
@@ -109,7 +110,7 @@ net::Task<delivery::Kind> RecipientDelivery::deliver_include(const Scope& scope,
   }
   Scope next = scope;
   next.source = Source::include;
-  next.source_name = path;
+  next.resubmit = true;
   next.depth = scope.depth + 1;
   next.rights.reset();
   if (file->owner.uid != 0) {

@@ -54,6 +54,14 @@ std::vector<std::string> RecipientDelivery::fields_in_front(const Scope& scope, 
 
 net::Task<Kind> RecipientDelivery::deliver_user(const Scope& scope) {
   const LocalName name = local_name(scope);
+  // What happens to a member of a list, or to another user that a ~/.forward names, must not repeat the delivery to
+  // others: they get a message of their own.
+  const bool foreign =
+      scope.source == Source::forward && scope.rights && name.names.user != mail::fold_case(scope.rights->name);
+  if (scope.resubmit || foreign) {
+    const Kind kind = co_await forward(scope);
+    co_return kind;
+  }
   const auto account = find_account(name.names.user);
   if (!account) {
     log::warning("{}", account.error().message());
@@ -67,8 +75,7 @@ net::Task<Kind> RecipientDelivery::deliver_user(const Scope& scope) {
       co_return kind;
     }
   }
-  const bool own_forward = scope.source == Source::forward && scope.source_name == name.names.user;
-  if (*account && !own_forward) {
+  if (*account && !in_own_forward(scope, name)) {
     LocalName full = name;
     full.names.home = (*account)->home;
     full.names.shell = (*account)->shell;

@@ -205,13 +205,8 @@ net::Task<delivery::Kind> RecipientDelivery::deliver_address(const Scope& scope,
   }
   Scope next = scope;
   next.recipient.address = resolved->recipient;
-  const LocalName name = local_name(next);
-  // Local members of an alias are delivered to at once. Those of lists, and of other users' files, get a message of
-  // their own: what happens to them must not repeat the delivery to others.
-  const bool is_local = resolved->transport == attempt_.request().transport;
-  const bool own = scope.source != Source::forward || name.names.user == scope.source_name;
-  if (!is_local || scope.has_owner || scope.source == Source::include || !own) {
-    const Kind kind = co_await forward(scope, resolved->recipient);
+  if (resolved->transport != attempt_.request().transport) {
+    const Kind kind = co_await forward(next);
     co_return kind;
   }
   if (!config_.boolean("frozen_delivered_to")) {
@@ -227,14 +222,12 @@ net::Task<delivery::Kind> RecipientDelivery::deliver_address(const Scope& scope,
   co_return kind;
 }
 
-net::Task<delivery::Kind> RecipientDelivery::forward(const Scope& scope, std::string address) {
-  if (seen_before("@" + mail::fold_case(address))) { co_return Kind::sent; }
+/// The address goes into a new message instead.
+net::Task<delivery::Kind> RecipientDelivery::forward(const Scope& scope) {
   clients::RecipientRecord recipient = scope.recipient;
-  recipient.address = std::move(address);
+  if (seen_before("@" + mail::fold_case(recipient.address))) { co_return Kind::sent; }
   if (probing()) {
-    Scope probe = scope;
-    probe.recipient.address = recipient.address;
-    const Kind kind = co_await note(probe, Kind::sent, "2.0.0", "forwards to " + recipient.address);
+    const Kind kind = co_await note(scope, Kind::sent, "2.0.0", "forwards to " + recipient.address);
     co_return kind;
   }
   if (scope.has_owner) {

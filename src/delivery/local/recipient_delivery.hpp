@@ -3,6 +3,7 @@
 // (addresses and recursion), alias.cpp, forward_file.cpp and mailbox.cpp.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <unordered_set>
@@ -46,9 +47,11 @@ class RecipientDelivery {
     clients::RecipientRecord recipient;  ///< as logged and reported
     std::string sender;                  ///< the owner's, below an owner- alias
     std::string delivered_to;            ///< for Delivered-To:
-    bool has_owner = false;              ///< new messages only: no direct delivery of addresses (reset_owner_alias)
+    bool has_owner = false;              ///< below an owner- alias
+    bool resubmit = false;               ///< users get a new message: below an owner- alias or an :include: file
     Source source = Source::recipient;   ///< where the destination was read ...
-    std::string source_name;             ///< ... and of which alias or user
+    std::string alias;                   ///< ... and, of aliases, under which name
+    std::vector<std::string> forwards;   ///< local-parts whose ~/.forward are being expanded
     std::optional<Account> rights;       ///< whose destinations these are; none: default_privs
     std::string extension;               ///< not matched on the way here, with its delimiter
     unsigned depth = 0;                  ///< aliases and :include: files above
@@ -61,13 +64,17 @@ class RecipientDelivery {
     std::string delimiter;  ///< before the extension; empty: no extension
   };
   [[nodiscard]] LocalName local_name(const Scope& scope) const;
+  /// A user named in the own ~/.forward, or one that it leads to, wants the mailbox.
+  [[nodiscard]] static bool in_own_forward(const Scope& scope, const LocalName& name) {
+    return std::ranges::find(scope.forwards, name.local) != scope.forwards.end();
+  }
 
   // recipient_delivery.cpp
   [[nodiscard]] net::Task<Kind> deliver_local(Scope scope);
   [[nodiscard]] net::Task<Kind> deliver_destinations(Scope scope, std::vector<Destination> destinations);
   [[nodiscard]] net::Task<Kind> deliver_destination(const Scope& scope, Destination destination);
   [[nodiscard]] net::Task<Kind> deliver_address(const Scope& scope, std::string external);
-  [[nodiscard]] net::Task<Kind> forward(const Scope& scope, std::string address);
+  [[nodiscard]] net::Task<Kind> forward(const Scope& scope);
   [[nodiscard]] net::Task<Kind> finish_forwarding();
   [[nodiscard]] net::Task<Kind> note(const Scope& scope, Outcome outcome);
   [[nodiscard]] net::Task<Kind> note(const Scope& scope, Kind kind, std::string code, std::string text);
