@@ -9,6 +9,7 @@
 #include "base/assert.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "mail/address.hpp"
 #include "queue/lock.hpp"
 
 namespace stagepost::delivery {
@@ -33,6 +34,13 @@ std::string one_line(std::string_view value) {
   return text;
 }
 
+/// Addresses are in external form in the file.
+std::string external(std::string_view address) { return one_line(mail::quote_822_local(address)); }
+std::string internal(std::string_view text) {
+  std::string address = mail::unquote_822_local(text);
+  return address.empty() ? std::string(text) : address;
+}
+
 void add(std::string& out, std::string_view name, std::string_view value) {
   if (value.empty()) { return; }
   out += name;
@@ -54,11 +62,13 @@ std::string format_entry(const RecipientReport& report, ReadableLine readable) {
   const auto& recipient = report.recipient;
   std::string out = "\n";
   if (readable == ReadableLine::yes) {
-    out += "<" + one_line(recipient.address) + ">: " + one_line(report.reason) + "\n";
+    out += "<" + external(recipient.address) + ">: " + one_line(report.reason) + "\n";
   }
   // The recipient is written even when empty: it is what makes the entry one.
-  out += "recipient=" + one_line(recipient.address) + "\n";
-  if (recipient.original != recipient.address) { add(out, "original_recipient", recipient.original); }
+  out += "recipient=" + external(recipient.address) + "\n";
+  if (recipient.original != recipient.address) {
+    add(out, "original_recipient", mail::quote_822_local(recipient.original));
+  }
   if (recipient.offset > 0) { add(out, "offset", std::to_string(recipient.offset)); }
   add(out, "dsn_orig_rcpt", recipient.dsn_original);
   if (recipient.notify != 0) { add(out, "notify_flags", std::to_string(recipient.notify)); }
@@ -80,9 +90,9 @@ std::string format_entry(const RecipientReport& report, ReadableLine readable) {
 void ReportLogParser::take_attribute(std::string_view name, std::string_view value) {
   auto& recipient = entry_.recipient;
   if (name == "recipient") {
-    recipient.address = value;
+    recipient.address = internal(value);
   } else if (name == "original_recipient") {
-    recipient.original = value;
+    recipient.original = internal(value);
   } else if (name == "offset") {
     recipient.offset = text::parse_signed(value).value_or(0);
   } else if (name == "dsn_orig_rcpt") {
@@ -114,7 +124,7 @@ std::optional<RecipientReport> ReportLogParser::feed(std::string_view line) {
     // The line for people; an address may hold ">: " only inside quotes, so the first one after them ends it.
     const std::size_t end = line.find(">: ");
     if (end == std::string_view::npos) { return std::nullopt; }
-    readable_address_ = line.substr(1, end - 1);
+    readable_address_ = internal(line.substr(1, end - 1));
     readable_reason_ = line.substr(end + 3);
     return std::nullopt;
   }

@@ -85,6 +85,16 @@ TEST(ReportLog, LeavesOutWhatIsNotKnown) {
             "\n<a@b>: x\nrecipient=a@b\nstatus=5.1.1\naction=failed\nreason=x\n\n");
 }
 
+TEST(ReportLog, AddressesAreQuotedInTheFile) {
+  RecipientReport report{.recipient = {.address = "a b@c", .original = "x y@z"}, .status = "5.1.1", .reason = "x"};
+  const std::string text = format_entry(report, ReadableLine::yes);
+  EXPECT_TRUE(text.starts_with("\n<\"a b\"@c>: x\nrecipient=\"a b\"@c\noriginal_recipient=\"x y\"@z\n")) << text;
+  const auto entries = parse(text + "<\"q r\"@s>: only readable\n\n");
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_EQ(encoded(entries[0]), encoded(report));
+  EXPECT_EQ(entries[1].recipient.address, "q r@s");
+}
+
 TEST(ReportLog, AValueCannotAddLines) {
   RecipientReport report = sample();
   report.reason = "x\nrecipient=evil@example\r\n\n<y>: z";
