@@ -43,7 +43,8 @@ std::string duration(std::chrono::seconds time) {
 
 std::string explanation(const TextSettings& settings, const Report& report) {
   if (report.audience == Audience::postmaster) { return {}; }
-  std::string text = fmt::format("This is the mail server {}.\n\n", settings.myhostname);
+  // Mailing list managers know a report of this family by its first line; the rest is for people.
+  std::string text = fmt::format("This is the mail system at host {}.\n\n", settings.myhostname);
   switch (report.subject) {
     case Subject::failure:
       text +=

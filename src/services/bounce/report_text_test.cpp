@@ -103,8 +103,9 @@ TEST_F(ReportText, EncodingFollowsTheMessageAndSmtputf8Enable) {
   }
 }
 
-TEST_F(ReportText, TheExplanationSaysTimesInUnitsThatAreNotZero) {
+TEST_F(ReportText, TheExplanationSaysWhoSpeaksAndTimesInUnitsThatAreNotZero) {
   Report r = report();
+  EXPECT_THAT(explanation_part(settings(), r), HasSubstr("\n\nThis is the mail system at host mx.test.\n\n"));
   r.subject = Subject::delay;
   EXPECT_THAT(explanation_part(settings(), r), HasSubstr("more than 4 hour(s) to be delivered"));
   EXPECT_THAT(explanation_part(settings(), r), HasSubstr("until it is 5 day(s) old"));
