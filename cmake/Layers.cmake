@@ -3,11 +3,20 @@
 set(SP_LAYERS base log config mail net ipc maps dns tls sasl queue clients delivery daemon)
 set(SP_PURE_LAYERS base log config mail)
 
-# One precompiled header for everything above the pure layers, so that Asio's coroutine header is parsed once.
-add_library(sp_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
-target_link_libraries(sp_pch PUBLIC sp_options Boost::headers fmt::fmt)
-target_precompile_headers(sp_pch PRIVATE <boost/asio/awaitable.hpp> <fmt/format.h> <algorithm> <array> <chrono> <deque>
-  <expected> <functional> <map> <memory> <optional> <set> <span> <string> <string_view> <unordered_map> <variant> <vector>)
+# Precompiled headers, so that neither Asio's coroutine header nor GoogleTest is parsed in every file: one of the
+# standard library for the pure layers, one with Asio for everything above them, one with GoogleTest for tests.
+set(_sp_std_headers <fmt/format.h> <algorithm> <array> <chrono> <deque> <expected> <functional> <map> <memory>
+  <optional> <set> <span> <string> <string_view> <unordered_map> <variant> <vector>)
+function(_sp_make_pch name)
+  add_library(${name} STATIC ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
+  target_link_libraries(${name} PUBLIC sp_options fmt::fmt)
+  target_precompile_headers(${name} PRIVATE ${ARGN} ${_sp_std_headers})
+endfunction()
+_sp_make_pch(sp_pch_pure)
+_sp_make_pch(sp_pch <boost/asio/awaitable.hpp>)
+target_link_libraries(sp_pch PUBLIC Boost::headers)
+_sp_make_pch(sp_pch_test <boost/asio/awaitable.hpp> <gmock/gmock.h> <gtest/gtest.h>)
+target_link_libraries(sp_pch_test PUBLIC Boost::headers GTest::gmock)
 
 function(_sp_use_pch target)
   target_link_libraries(${target} PRIVATE Boost::headers fmt::fmt)
@@ -16,13 +25,12 @@ endfunction()
 
 # _sp_tests(NAME core_target TESTS... FUZZ...): one GoogleTest program for all *_test.cpp, one program per *_fuzz.cpp.
 # A fuzz target is a libFuzzer program with the fuzz preset; otherwise it replays tests/corpus/<name>/ as a plain test.
-function(_sp_tests name core pch tests fuzzers)
+function(_sp_tests name core tests fuzzers)
   if(tests)
     add_executable(test_${name} ${tests})
     target_link_libraries(test_${name} PRIVATE ${core} GTest::gmock GTest::gtest_main)
-    if(pch)
-      _sp_use_pch(test_${name})
-    endif()
+    target_link_libraries(test_${name} PRIVATE Boost::headers fmt::fmt)
+    target_precompile_headers(test_${name} REUSE_FROM sp_pch_test)
     add_test(NAME unit.${name} COMMAND test_${name})
     set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
   endif()
@@ -62,12 +70,13 @@ function(sp_layer name)
     endif()
     target_link_libraries(sp_${name} PUBLIC sp_${lower})
   endforeach()
-  set(pch OFF)
-  if(NOT name IN_LIST SP_PURE_LAYERS)
-    set(pch ON)
+  if(name IN_LIST SP_PURE_LAYERS)
+    target_link_libraries(sp_${name} PRIVATE fmt::fmt)
+    target_precompile_headers(sp_${name} REUSE_FROM sp_pch_pure)
+  else()
     _sp_use_pch(sp_${name})
   endif()
-  _sp_tests(${name} sp_${name} ${pch} "${arg_TESTS}" "${arg_FUZZ}")
+  _sp_tests(${name} sp_${name} "${arg_TESTS}" "${arg_FUZZ}")
 endfunction()
 
 # Everything a running mail system needs, without the tests.
@@ -104,5 +113,5 @@ function(sp_program name)
     set_target_properties(stagepost_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
     install(TARGETS stagepost_${name} RUNTIME DESTINATION ${STAGEPOST_COMMAND_DIRECTORY})
   endif()
-  _sp_tests(${name} ${core} ON "${arg_TESTS}" "${arg_FUZZ}")
+  _sp_tests(${name} ${core} "${arg_TESTS}" "${arg_FUZZ}")
 endfunction()
