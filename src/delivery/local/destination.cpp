@@ -106,7 +106,7 @@ class Parser {
     } else if (c == '<' && !word_.angle) {
       end_word();
       word_.angle = true;
-    } else if (c == '>' && word_.angle) {
+    } else if (c == '>') {
       end_word();
     } else if (c == ',' && !(word_.angle && word_.unquoted.starts_with('@'))) {  // a route has commas
       end_item();

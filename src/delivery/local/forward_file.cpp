@@ -112,7 +112,7 @@ net::Task<delivery::Kind> RecipientDelivery::deliver_include(const Scope& scope,
   next.source = Source::include;
   next.resubmit = true;
   next.depth = scope.depth + 1;
-  next.rights.reset();
+  // A file of root's speaks for whoever named it.
   if (file->owner.uid != 0) {
     auto account = find_account(file->owner.uid);
     if (!account) {

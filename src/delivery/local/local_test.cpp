@@ -42,6 +42,7 @@ TEST(Destinations, TheFirstCharacterSaysWhatItIs) {
   EXPECT_EQ(parsed("|cat, \"|cmd -a x\""), "command cat ; command cmd -a x");
   EXPECT_EQ(parsed("|\"/usr/bin/wrapper list\""), "command /usr/bin/wrapper list");
   EXPECT_EQ(parsed("|exit 3"), "command exit ; address 3");
+  EXPECT_EQ(parsed("|id >/tmp/x"), "command id ; file /tmp/x");
   EXPECT_EQ(parsed(":include:/etc/list, \":Include:/a b\""), "include /etc/list ; include /a b");
   EXPECT_EQ(parsed("~/mbox"), "home ~/mbox");
   EXPECT_EQ(parsed("foo/bar"), "address foo/bar");

@@ -62,6 +62,9 @@ net::Task<Kind> RecipientDelivery::deliver_user(const Scope& scope) {
     const Kind kind = co_await forward(scope);
     co_return kind;
   }
+  if (name.illegal_extension) {
+    log::warning("{}: address with illegal extension: {}", attempt_.request().queue_id, name.local);
+  }
   const auto account = find_account(name.names.user);
   if (!account) {
     log::warning("{}", account.error().message());

@@ -104,7 +104,7 @@ RecipientDelivery::LocalName RecipientDelivery::local_name(const Scope& scope) c
     const std::string_view extension = given.extension.empty() ? split.extension : given.extension;
     // It becomes part of file names: ~/.forward+extension.
     if (extension.contains('/')) {
-      log::warning("{}: address with illegal extension: {}", attempt_.request().queue_id, name.local);
+      name.illegal_extension = true;
     } else {
       name.names.extension = text::to_lower(extension.substr(1));
     }
@@ -260,7 +260,10 @@ net::Task<delivery::Kind> RecipientDelivery::finish_forwarding() {
       const Kind failed = co_await note(scope, Kind::deferred, "4.3.0", "unable to forward message");
       co_return failed;
     }
-    const Kind one = co_await note(scope, Kind::sent, "2.0.0", "forwarded as " + (*finished)->queue_id);
+    Outcome outcome;
+    outcome.status = {"2.0.0", "forwarded as " + (*finished)->queue_id};
+    outcome.success_action = clients::RecipientReport::Action::relayed;
+    const Kind one = co_await note(scope, std::move(outcome));
     kind = worst(kind, one);
   }
 }

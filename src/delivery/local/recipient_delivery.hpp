@@ -62,6 +62,7 @@ class RecipientDelivery {
     Names names;
     std::string local;      ///< lower case
     std::string delimiter;  ///< before the extension; empty: no extension
+    bool illegal_extension = false;
   };
   [[nodiscard]] LocalName local_name(const Scope& scope) const;
   /// A user named in the own ~/.forward, or one that it leads to, wants the mailbox.

@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kBlanks = " \t\r\n";
 
 /// Characters that mean nothing to a shell, whatever the shell; anything else is left to one.
-bool is_plain(char c) { return text::is_alnum(c) || std::string_view("-_@%+=:,./").contains(c); }
+bool is_plain(char c) { return text::is_alnum(c) || std::string_view("-_+=:,./").contains(c); }
 
 /// Words that only a shell knows, or knows better.
 constexpr std::array<std::string_view, 39> kShellWords{

@@ -16,7 +16,7 @@ TEST(CommandLine, OnlyShellSyntaxAndBuiltInsNeedAShell) {
   EXPECT_EQ(command_arguments("/usr/bin/procmail -a x", ""), (Words{"/usr/bin/procmail", "-a", "x"}));
   EXPECT_EQ(command_arguments(" /bin/cat\t", ""), (Words{"/bin/cat"}));
   for (const char* command : {"exit 67", "cat >file", "a;b", "echo \"$USER\"", "X=1 cmd", "a | b", "cat\nrm x", "",
-                              "  ", "ls *", "while true", "! false", "echo 'x'", "\xc3\xa9"}) {
+                              "  ", "ls *", "while true", "! false", "echo 'x'", "foo@x", "\xc3\xa9"}) {
     EXPECT_EQ(command_arguments(command, ""), (Words{"/bin/sh", "-c", command})) << command;
   }
   EXPECT_EQ(command_arguments("/bin/true", "/bin/bash -c"), (Words{"/bin/bash", "-c", "/bin/true"}));
@@ -53,6 +53,8 @@ TEST(ExitStatus, OutputIsShownOnOneLine) {
                         "c")),
             "bounced 5.6.0 data format error. Command output: a b_c");
   EXPECT_EQ(command_outcome(exited(65, "x"), "cmd").diagnostic_type, "x-unix");
+  EXPECT_EQ(command_outcome(exited(65, "x"), "cmd").diagnostic, "x");
+  EXPECT_EQ(command_outcome(exited(65), "cmd").diagnostic, "data format error");
 }
 
 TEST(ExitStatus, ACodeInFrontOfTheOutputOfAFailureCounts) {

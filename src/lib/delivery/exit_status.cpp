@@ -78,8 +78,9 @@ Outcome command_outcome(const CommandEnd& end, std::string_view command) {
       if (known.code == code) { outcome.status = {std::string(known.status), std::string(known.text)}; }
     }
   }
+  outcome.diagnostic_type = "x-unix";
+  outcome.diagnostic = outcome.status.text;
   if (!end.output.empty()) {
-    outcome.diagnostic_type = "x-unix";
     outcome.diagnostic = one_line(end.output);
     outcome.status.text += ". Command output: " + outcome.diagnostic;
   }

@@ -154,6 +154,13 @@ Result<> deliver_to_mailbox(const std::string& path, const Identity& identity, q
     SP_TRY(become_recipient());
     file = sys::open(path, kFlags);
   }
+  const auto not_owned = [&] {
+    return failure("destination " + path + " is not owned by recipient", std::errc::operation_not_permitted);
+  };
+  if (!file && rules.own_file && file.error().is(std::errc::permission_denied)) {
+    const auto there = sys::lstat(path);
+    if (there && S_ISREG(there->st_mode) && there->st_uid != identity.uid) { return not_owned(); }
+  }
   if (!file) { return std::unexpected(Error{file.error().code, "cannot open file"}); }
   SP_TRY(const auto st, sys::fstat(file->get()));
   if (rules.any_file && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
@@ -164,9 +171,7 @@ Result<> deliver_to_mailbox(const std::string& path, const Identity& identity, q
   if (st.st_nlink > 1) {
     return failure("file has " + std::to_string(st.st_nlink) + " hard links", std::errc::too_many_links);
   }
-  if (rules.own_file && st.st_uid != identity.uid && ::getuid() == 0) {
-    return failure("destination " + path + " is not owned by recipient", std::errc::operation_not_permitted);
-  }
+  if (rules.own_file && st.st_uid != identity.uid && ::getuid() == 0) { return not_owned(); }
   SP_TRY(lock_file(file->get(), path, locks));
   return append(*file, reader, envelope, options, limits.size_limit_bytes);
 }

@@ -151,6 +151,10 @@ TEST_F(Mailboxes, RootHelpsOnlyInTheSystemsSpool) {
   ASSERT_FALSE(other);
   EXPECT_TRUE(other.error().is(std::errc::operation_not_permitted));
   EXPECT_FALSE(fs::exists(directory_ + "/other.lock"));
+  fs::permissions(directory_ + "/other", fs::perms(0600));
+  const auto closed = deliver_to_mailbox(directory_ + "/other", nobody, *reader_, envelope_, options_, {}, {},
+                                         {.system_spool = true, .own_file = true});
+  EXPECT_TRUE(closed.error().is(std::errc::operation_not_permitted));
 }
 
 TEST(DeliveryFields, OriginalOnlyWhenKnown) {
