@@ -22,7 +22,6 @@ std::vector<clients::Attribute> attributes_of(const delivery::DeliverRequest& re
   };
   add(attr::log_client_name, request.client_name);
   add(attr::log_client_address, request.client_address);
-  add(attr::log_client_port, request.client_port);
   add(attr::log_protocol_name, request.client_protocol);
   add(attr::log_helo_name, request.client_helo);
   if (!request.client_address.empty()) {
