@@ -8,6 +8,24 @@ from support.mta import Instance, suite_under_test
 from support.sink import Sink, make_certificate
 
 
+# What the tests ask for, Postfix does, and Stagepost does not do yet (docs/compatibility.md, "Not there yet"). A test that
+# begins to pass fails here, so that its line goes.
+KNOWN_GAPS = {
+    "test_cleanup.py::test_masquerade_and_canonical": "canonical_maps and masquerade_domains",
+    "test_cleanup.py::test_header_checks": "header_checks and body_checks",
+    "test_sendmail.py::test_smtp_on_standard_input": "sendmail -bs: stand-alone smtpd",
+}
+
+
+def pytest_collection_modifyitems(items):
+    if suite_under_test().is_postfix:
+        return
+    for item in items:
+        for gap, what in KNOWN_GAPS.items():
+            if item.nodeid.endswith(gap):
+                item.add_marker(pytest.mark.xfail(strict=True, reason=what))
+
+
 @pytest.fixture(scope="session")
 def suite():
     """The mail system under test. When it is not built its tests are skipped, or fail if STAGEPOST_TEST_REQUIRED is set."""
