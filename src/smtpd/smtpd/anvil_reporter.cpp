@@ -5,18 +5,18 @@
 namespace stagepost::smtpd {
 
 AnvilReporter::AnvilReporter(net::EventLoop& loop, const config::Snapshot& config, net::TaskGroup& group,
-                             std::string service)
-    : anvil_(loop, config), group_(group), service_(std::move(service)) {}
+                             KeepBusy keep_busy, std::string service)
+    : anvil_(loop, config), group_(group), keep_busy_(std::move(keep_busy)), service_(std::move(service)) {}
 
 void AnvilReporter::report(clients::AnvilRequest::Event event, const std::string& client_address) {
   if (pending_.size() >= kPending) { return; }
   pending_.push_back({event, client_address});
   if (sending_ || group_.full()) { return; }
   sending_ = true;
-  group_.spawn(send_all());
+  group_.spawn(send_all(keep_busy_()));
 }
 
-net::Task<> AnvilReporter::send_all() {
+net::Task<> AnvilReporter::send_all([[maybe_unused]] std::shared_ptr<void> busy) {
   while (!pending_.empty()) {
     const Item item = std::move(pending_.front());
     pending_.pop_front();

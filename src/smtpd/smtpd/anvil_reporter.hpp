@@ -2,6 +2,8 @@
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "clients/anvil.hpp"
@@ -11,8 +13,11 @@ namespace stagepost::smtpd {
 
 class AnvilReporter {
  public:
-  /// `group` (joined by its owner before this object dies) runs the sender, which ends when nothing is left to report.
-  AnvilReporter(net::EventLoop& loop, const config::Snapshot& config, net::TaskGroup& group, std::string service);
+  using KeepBusy = std::function<std::shared_ptr<void>()>;
+  /// `group` (joined by its owner before this object dies) runs the sender, which ends when nothing is left to report
+  /// and holds what `keep_busy` returns meanwhile.
+  AnvilReporter(net::EventLoop& loop, const config::Snapshot& config, net::TaskGroup& group, KeepBusy keep_busy,
+                std::string service);
   /// Past kPending events new ones are dropped: counting is not worth memory.
   void report(clients::AnvilRequest::Event event, const std::string& client_address);
 
@@ -22,10 +27,11 @@ class AnvilReporter {
     clients::AnvilRequest::Event event;
     std::string client;
   };
-  net::Task<> send_all();
+  net::Task<> send_all(std::shared_ptr<void> busy);
 
   clients::AnvilClient anvil_;
   net::TaskGroup& group_;
+  KeepBusy keep_busy_;
   std::string service_;
   std::deque<Item> pending_;
   bool sending_ = false;

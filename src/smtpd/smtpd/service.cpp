@@ -46,7 +46,13 @@ class ProcessServices final : public Services {
         rewrite_(context.loop(), *context.config()),
         cleanup_(context.loop(), *context.config()),
         flush_(context.loop(), *context.config()),
-        anvil_(context.loop(), *context.config(), context.background(), context.service_name()) {}
+        anvil_(
+            context.loop(), *context.config(), tasks_, [&context] { return context.keep_busy(); },
+            context.service_name()),
+        tasks_(context.loop(), "smtpd reports", 1) {}
+
+  /// Before the end: what still runs here uses this object.
+  [[nodiscard]] net::Task<> stop() { return tasks_.cancel_and_join(); }
 
   [[nodiscard]] net::Task<Result<clients::ResolveReply>> resolve(std::string sender, std::string recipient) override {
     return rewrite_.resolve(std::move(sender), std::move(recipient));
@@ -85,6 +91,7 @@ class ProcessServices final : public Services {
   clients::CleanupClient cleanup_;
   clients::FlushClient flush_;
   AnvilReporter anvil_;
+  net::TaskGroup tasks_;
 };
 
 /// The policies of the configurations in use: the normal one, and the one under stress once it is needed.
@@ -142,7 +149,6 @@ Result<std::any> prepare(const config::Snapshot& config) {
   auto context = tls::ServerContext::create(std::move(*tls_settings));
   if (!context) {
     log::warning("{}", context.error().message());
-    log::warning("TLS won't be enabled");
     return std::any(TlsPtr());
   }
   return std::any(TlsPtr(std::move(*context)));
@@ -162,8 +168,7 @@ net::Task<Result<>> serve(daemon::Context& context) {
       co_await context.serve_sessions([&](net::AcceptedConnection connection, daemon::SessionContext& session) {
         return serve_client(std::move(connection), session, services, policies);
       });
-  // The reporter's task uses what dies here.
-  co_await context.background().cancel_and_join();
+  co_await services.stop();
   co_return served;
 }
 
