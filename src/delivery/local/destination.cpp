@@ -1,5 +1,9 @@
 #include "delivery/local/destination.hpp"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "base/text.hpp"
 #include "mail/address.hpp"
 
