@@ -15,6 +15,7 @@ struct RecordedMessage {
   std::vector<clients::RecipientRecord> recipients;
   std::string content;
   bool finished = false;
+  bool aborted = false;  ///< taken back
   clients::CleanupEnd end;
 };
 
@@ -88,6 +89,10 @@ class FakeServices final : public Services {
       co_return Result<>{};
     }
     [[nodiscard]] net::Task<Result<clients::CleanupResult>> finish(clients::CleanupEnd end) override {
+      if (!end.commit) {
+        message_->aborted = true;
+        co_return clients::CleanupResult{.status = clients::CleanupResult::Status::aborted, .code = {}, .text = {}};
+      }
       message_->finished = true;
       message_->end = std::move(end);
       co_return owner_.result;

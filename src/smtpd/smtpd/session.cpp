@@ -66,7 +66,7 @@ net::Task<> Session::run() {
   services_.count(Event::connect, client_.address);
   const Flow greeted = co_await greet();
   if (greeted == Flow::go_on) { co_await converse(); }
-  end_transaction();
+  co_await end_transaction();
   services_.count(Event::disconnect, client_.address);
   log::info("disconnect from {} {}", client_.label, counts_.summary());
   io_.close();
@@ -202,7 +202,7 @@ net::Task<Session::Flow> Session::handle_line(std::string line) {
       if (++junk_ > settings().junk_command_limit) { ++errors_; }
     }
     Action action = dialogue_.on_command(command);
-    if (command.verb == Verb::rset && command.argument.empty()) { end_transaction(); }
+    if (command.verb == Verb::rset && command.argument.empty()) { co_await end_transaction(); }
     flow = co_await perform(std::move(action));
   }
   if (counted) { counts_.add(known ? command.verb : Verb::unknown, last_reply_ok_); }
@@ -301,7 +301,7 @@ net::Task<Session::Flow> Session::on_answer(Answer answer) {
 }
 
 net::Task<Session::Flow> Session::on_helo(CheckHelo check) {
-  end_transaction();
+  co_await end_transaction();
   dialogue_.reset();
   if (!settings().delay_reject) {
     const std::string previous = dialogue_.helo();
@@ -350,7 +350,7 @@ net::Task<Session::Flow> Session::on_mail(CheckMail check) {
   }
   if (!refusal && !settings().delay_open_until_valid_rcpt) { refusal = co_await open_message(); }
   if (refusal) {
-    end_transaction();
+    co_await end_transaction();
     Flow flow = co_await reply(std::move(*refusal));
     co_return flow;
   }
@@ -451,7 +451,7 @@ net::Task<Session::Flow> Session::on_starttls() {
   }
   // CVE-2011-0411: what came before the handshake was not protected by it.
   io_.discard_input();
-  end_transaction();
+  co_await end_transaction();
   const auto started = co_await start_tls();
   if (!started) {
     last_reply_ok_ = false;
@@ -564,7 +564,11 @@ void Session::log_event(std::string_view kind, std::string_view where, std::stri
   log::info("{}", line);
 }
 
-void Session::end_transaction() {
+net::Task<> Session::end_transaction() {
+  if (transaction_ && transaction_->message) {
+    const auto aborted = co_await transaction_->message->finish({.commit = false});
+    if (!aborted) { log::warning("{}: {}", queue_id_or_none(), aborted.error().message()); }
+  }
   transaction_.reset();
   overshoot_ = 0;
 }

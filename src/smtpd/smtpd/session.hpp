@@ -77,7 +77,8 @@ class Session {
     log_event("reject", where, smtp::reply_for_log(reply));
   }
   void log_event(std::string_view kind, std::string_view where, std::string_view text);
-  void end_transaction();
+  /// What was not finished is taken back first, so that it is gone before the client hears more.
+  [[nodiscard]] net::Task<> end_transaction();
   [[nodiscard]] bool input_waiting();
   [[nodiscard]] bool complete_line_buffered() const { return io_.buffered().find('\n') != std::string_view::npos; }
 

@@ -254,7 +254,7 @@ net::Task<Session::Flow> Session::on_chunk(Chunk chunk) {
     // RFC 3030 §3: with the last chunk the transaction is over, also a failed one.
     if (chunk.last) {
       dialogue_.reset();
-      end_transaction();
+      co_await end_transaction();
     }
     Flow refused = co_await reply(std::move(*chunk.refusal));
     co_return refused;
@@ -306,6 +306,7 @@ net::Task<Session::Flow> Session::finish_message(std::string_view ok_prefix) {
                             .redirect = t.effects.redirect,
                             .bcc = t.effects.bcc};
     const auto result = co_await t.message->finish(std::move(end));
+    t.message.reset();
     if (!result) {
       log::warning("{}: {}", queue_id, result.error().message());
       refusal = reply_for({.status = CleanupResult::Status::write_error, .code = {}, .text = {}});
@@ -313,9 +314,8 @@ net::Task<Session::Flow> Session::finish_message(std::string_view ok_prefix) {
       refusal = reply_for(*result);
     }
   }
-  // What was not finished is discarded by cleanup when the connection to it closes.
   dialogue_.reset();
-  end_transaction();
+  co_await end_transaction();
   where_ = kEndOfMessage;
   if (refusal) {
     Flow refused = co_await reply(std::move(*refusal));

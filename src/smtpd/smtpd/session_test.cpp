@@ -128,7 +128,10 @@ TEST_F(SessionTest, ALostConnectionIsReportedWhereItHappened) {
     for (const std::string& step : steps) { script.send(step); }
     run(script);
     if (!line.empty()) { EXPECT_TRUE(logged(line + " from client.test[198.51.100.7]")) << line << '\n' << all_log(); }
-    for (const auto& message : services_.messages) { EXPECT_FALSE(message->finished) << line; }
+    for (const auto& message : services_.messages) {
+      EXPECT_FALSE(message->finished) << line;
+      EXPECT_TRUE(message->aborted) << line;
+    }
   }
 }
 
