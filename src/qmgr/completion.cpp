@@ -1,6 +1,7 @@
 // How a message ends: notifications that are owed are queued first, then the file is removed, or goes to deferred with
 // the time of its next attempt.
 #include <array>
+#include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,7 +74,8 @@ net::Task<> Manager::work_off_endings() {
 }
 
 bool Manager::has_report(queue::QueueName queue, const queue::QueueId& id) const {
-  return ::access(directory_.path(queue, id).c_str(), F_OK) == 0;
+  // Anything but "not there" is looked into by the service, which then fails, rather than taken for nothing to say.
+  return ::access(directory_.path(queue, id).c_str(), F_OK) == 0 || errno != ENOENT;
 }
 
 clients::ReportedMessage Manager::reported(const Message& message) const {

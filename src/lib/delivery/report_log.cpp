@@ -1,5 +1,6 @@
 #include "delivery/report_log.hpp"
 
+#include <set>
 #include <array>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -213,6 +214,21 @@ Result<> append_entry(const std::string& path, const RecipientReport& report, Re
     return written;
   }
   return failure(path + ": removed again and again", std::errc::resource_unavailable_try_again);
+}
+
+Result<> append_missing_entries(const std::string& path, const std::vector<RecipientReport>& reports,
+                                ReadableLine readable) {
+  SP_TRY(auto reader, ReportLogReader::open(path));
+  std::set<std::string> known;
+  for (;;) {
+    SP_TRY(const auto entry, reader.next());
+    if (!entry) { break; }
+    known.insert(entry->recipient.address);
+  }
+  for (const RecipientReport& report : reports) {
+    if (!known.contains(report.recipient.address)) { SP_TRY(append_entry(path, report, readable)); }
+  }
+  return {};
 }
 
 }  // namespace stagepost::delivery

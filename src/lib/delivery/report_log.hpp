@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
@@ -68,5 +69,9 @@ class ReportLogReader {
 /// Appends one entry, all or nothing, under the file's exclusive lock; the file is made (mode 0600) when missing, its
 /// directory is not. resource_unavailable_try_again when another process holds the lock.
 [[nodiscard]] Result<> append_entry(const std::string& path, const RecipientReport& report, ReadableLine readable);
+
+/// Appends those of `reports` whose recipient the log at `path` does not name yet.
+[[nodiscard]] Result<> append_missing_entries(const std::string& path, const std::vector<RecipientReport>& reports,
+                                              ReadableLine readable);
 
 }  // namespace stagepost::delivery

@@ -173,6 +173,19 @@ TEST(ReportLog, OverlongLinesAreCutAndTheNextEntryIsWhole) {
   EXPECT_EQ((*second)->reason, "y");
 }
 
+TEST(ReportLog, OnlyWhatIsMissingIsAdded) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("ID");
+  ASSERT_TRUE(append_entry(path, sample(), ReadableLine::yes));
+  RecipientReport other = sample();
+  other.recipient.address = "other one@example.com";
+  for (int pass = 0; pass < 2; ++pass) { ASSERT_TRUE(append_missing_entries(path, {sample(), other}, ReadableLine::yes)); }
+  auto reader = ReportLogReader::open(path);
+  EXPECT_EQ(reader->next().value()->recipient.address, sample().recipient.address);
+  EXPECT_EQ(reader->next().value()->recipient.address, "other one@example.com");
+  EXPECT_FALSE(reader->next().value());
+}
+
 TEST(ReportLog, ALockedFileIsLeftAlone) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("ID");

@@ -138,6 +138,10 @@ class Service {
     if (!id) { co_return failure("bad queue ID", std::errc::bad_message); }
     const std::string path = directory_.path(queue_, *id);
     if (request.what == BounceFlush::What::drop) { co_return remove(path); }
+    if (log_ == ReportLog::defer && request.what == BounceFlush::What::report) {
+      const auto complete = complete_log(request, path);
+      if (!complete) { co_return complete; }
+    }
     auto reader = delivery::ReportLogReader::open(path);
     if (!reader) {
       if (!reader.error().is(std::errc::no_such_file_or_directory)) { co_return std::unexpected(reader.error()); }
@@ -151,6 +155,14 @@ class Service {
     const auto reported = co_await reporter_.report(subject, request.message, entries);
     if (!reported || subject == Subject::delay) { co_return reported; }
     co_return remove(path);
+  }
+
+  /// A deferral whose entry could not be written (full disk, killed process) is owed to the sender as well when the
+  /// message's time is over: what the queue file still holds and the log does not name is added to the log.
+  Result<> complete_log(const BounceFlush& request, const std::string& path) {
+    if (!delivery::ReportLogReader::open(path)) { return {}; }  // no log at all: report_without_log
+    SP_TRY(const auto expired, reporter_.expired_recipients(request.message));
+    return delivery::append_missing_entries(path, expired, readable_);
   }
 
   /// The bounce and trace logs exist when there is something to say. A message whose time is over must not go without a
