@@ -1,8 +1,8 @@
 #include "delivery/report_log.hpp"
 
-#include <set>
 #include <array>
 #include <fcntl.h>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>

@@ -179,7 +179,9 @@ TEST(ReportLog, OnlyWhatIsMissingIsAdded) {
   ASSERT_TRUE(append_entry(path, sample(), ReadableLine::yes));
   RecipientReport other = sample();
   other.recipient.address = "other one@example.com";
-  for (int pass = 0; pass < 2; ++pass) { ASSERT_TRUE(append_missing_entries(path, {sample(), other}, ReadableLine::yes)); }
+  for (int pass = 0; pass < 2; ++pass) {
+    ASSERT_TRUE(append_missing_entries(path, {sample(), other}, ReadableLine::yes));
+  }
   auto reader = ReportLogReader::open(path);
   EXPECT_EQ(reader->next().value()->recipient.address, sample().recipient.address);
   EXPECT_EQ(reader->next().value()->recipient.address, "other one@example.com");
