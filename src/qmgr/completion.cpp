@@ -118,6 +118,11 @@ net::Task<> Manager::end_message(MessageKey key) {
     remove(message);
     co_return;
   }
+  if (message.damaged) {
+    save_corrupt(message, "damaged content");
+    forget(message);
+    co_return;
+  }
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - message.arrival);
   const SenderKind sender = message.envelope.sender.empty() ? SenderKind::null_sender : SenderKind::mailbox;
   if (message.force_expired || expired(age, sender, settings_.retry)) {

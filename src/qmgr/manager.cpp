@@ -237,6 +237,7 @@ void Manager::on_answer(EntryKey key, const AgentAnswer& answer) {
       dsn::Status why;
       if (failure) { why = {failure->status, "delivery temporarily suspended: " + failure->reason}; }
       const auto waiting = scheduler_.finished(key, failure ? Ending::unreachable : Ending::reached, why, now);
+      entry.message->damaged |= answer.reply.damaged;
       end_entry(key, answer.reply.complete);
       postpone(waiting, why);
       break;

@@ -66,6 +66,7 @@ class Manager {
     bool force_expired = false;  ///< postsuper -e
     bool loading = true;
     bool incomplete = false;  ///< a recipient is not done
+    bool damaged = false;     ///< an agent could not read the content
     std::set<std::string> deferred_sites;
   };
   struct Entry {

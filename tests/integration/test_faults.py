@@ -82,7 +82,7 @@ def test_damaged_queue_file(faulty, damage):
 
     result = wait_for(outcome, 20, "an outcome", mta.log.tail)
     if result == "corrupt":
-        assert mta.log.find(rf"(warning|saving corrupt file|error).*{message_id}|{message_id}.*(corrupt|warning)", since=mark)
+        mta.log.wait(rf"(warning|saving corrupt file|error).*{message_id}|{message_id}.*(corrupt|warning)", since=mark)
     # The queue manager and other mail are not affected.
     fine = f"fine-{damage.__name__.replace('_', '-')}@remote.test"
     mta.submit(fine)

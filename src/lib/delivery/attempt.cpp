@@ -220,7 +220,8 @@ void Attempt::set_destination_failure(DestinationFailure destination_failure) {
 
 DeliverReply Attempt::reply() const {
   return {.complete = all_done_ && std::ranges::all_of(recorded_, [](bool recorded) { return recorded; }),
-          .destination = destination_failure_};
+          .destination = destination_failure_,
+          .damaged = reader_.content_damaged()};
 }
 
 }  // namespace stagepost::delivery

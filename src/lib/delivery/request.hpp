@@ -68,7 +68,9 @@ struct DeliverReply {
   /// are deferred, with their reasons in the defer log.
   bool complete = false;
   std::optional<DestinationFailure> destination;
-  auto fields(this auto& self, auto&& visit) { return visit(self.complete, self.destination); }
+  /// The queue file's content is damaged: trying again is useless, an administrator has to look (corrupt queue).
+  bool damaged = false;
+  auto fields(this auto& self, auto&& visit) { return visit(self.complete, self.destination, self.damaged); }
 };
 
 }  // namespace stagepost::delivery

@@ -52,8 +52,8 @@ struct ResolverSettings {
   /// Parameter dns_resolver_nameservers; empty: the system's /etc/resolv.conf, read once when the resolver is made.
   std::vector<net::Endpoint> nameservers;
   /// Time for one server's answer and rounds over all servers; zero/0: resolv.conf's or c-ares' own (5 s, 4 rounds).
-  std::chrono::milliseconds timeout{0};
-  int tries = 0;
+  std::chrono::milliseconds timeout{5000};
+  int tries = 2;
   std::size_t cache_entries = 2000;
   /// Longest time an answer is kept, whatever its TTL. Zero for both turns the cache off.
   std::chrono::seconds cache_time{300};

@@ -290,6 +290,12 @@ Result<> MessageReader::rewind_content(const Envelope& envelope) {
 }
 
 Result<std::optional<ContentLine>> MessageReader::next_line() {
+  auto line = read_line();
+  if (!line && is_damage(line.error())) { content_damaged_ = true; }
+  return line;
+}
+
+Result<std::optional<ContentLine>> MessageReader::read_line() {
   SP_TRY(const auto item, records_.next());
   if (!item) { return no_end(name_); }
   switch (item->type) {

@@ -93,6 +93,8 @@ class MessageReader {
   /// Positions at the first content line.
   [[nodiscard]] Result<> rewind_content(const Envelope& envelope);
   [[nodiscard]] Result<std::optional<ContentLine>> next_line();
+  /// A read of the content met damage: no further attempt will get past it.
+  [[nodiscard]] bool content_damaged() const { return content_damaged_; }
   /// Appends lines to `out`, each complete one with '\n', until `out` has grown by `octets` or more (at most one record
   /// more). False: that was the end. A last line without end gets none.
   [[nodiscard]] Result<bool> read_content(std::string& out, std::size_t octets);
@@ -107,6 +109,7 @@ class MessageReader {
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
+  [[nodiscard]] Result<std::optional<ContentLine>> read_line();
   MessageReader(unique_fd fd, std::string name, Limits limits);
   [[nodiscard]] Result<> skip_content(std::int64_t content_offset);
   [[nodiscard]] Result<> load_size();
@@ -115,6 +118,7 @@ class MessageReader {
   std::string name_;
   Limits limits_;
   RecordFile records_;
+  bool content_damaged_ = false;
   std::optional<SizeRecord> size_;
 };
 
