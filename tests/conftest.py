@@ -1,6 +1,8 @@
 """Makes tests/ importable (`from support.mta import Instance`) and gives all tests the suite, sinks and instances."""
 
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -24,6 +26,23 @@ def pytest_collection_modifyitems(items):
         for gap, what in KNOWN_GAPS.items():
             if item.nodeid.endswith(gap):
                 item.add_marker(pytest.mark.xfail(strict=True, reason=what))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Temporary files of a run are its own, and daemons, which run as another user, can reach them: pytest's shared directory
+    below /tmp is closed to others again whenever another run starts."""
+    if config.option.basetemp is None:
+        directory = tempfile.mkdtemp(prefix="sp-pytest-", dir=os.environ.get("STAGEPOST_TEST_DIR", "/var/tmp"))
+        os.chmod(directory, 0o755)
+        config.option.basetemp = os.path.join(directory, "run")
+        if not os.environ.get("STAGEPOST_TEST_KEEP"):
+            config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reachable_directory(tmp_path_factory):
+    tmp_path_factory.getbasetemp().chmod(0o755)
 
 
 @pytest.fixture(scope="session")

@@ -290,6 +290,18 @@ TEST_F(ManagerTest, ADamagedFileIsSaved) {
   EXPECT_TRUE(logged("saving corrupt file \"" + id + "\" from queue \"active\" to queue \"corrupt\""));
 }
 
+TEST_F(ManagerTest, WhatAnAgentCannotReadIsSavedUnlessEveryRecipientIsDone) {
+  agent("fake", [](const delivery::DeliverRequest& request) {
+    const bool complete = request.nexthop == "done";
+    return std::optional(delivery::DeliverReply{.complete = complete, .destination = {}, .damaged = true});
+  });
+  const std::string open = put({"a@open", "b@done"});
+  const std::string done = put({"a@done"});
+  run([&] { return is_in(QueueName::corrupt, open) && logged(done + ": removed"); });
+  EXPECT_FALSE(is_in(QueueName::deferred, open));
+  EXPECT_TRUE(logged("saving corrupt file \"" + open + "\" from queue \"active\" to queue \"corrupt\""));
+}
+
 TEST_F(ManagerTest, WhatWasActiveIsDeliveredAfterARestart) {
   agent("fake", delivered);
   const std::string id = put({"a@x"});

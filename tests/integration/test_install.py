@@ -37,11 +37,7 @@ def root(tmp_path_factory, suite):
     if suite.is_postfix:
         pytest.skip("Stagepost only")
     directory = tmp_path_factory.mktemp("root")
-    for path in (directory, *directory.parents):
-        if path.stat().st_uid == os.geteuid() and path != pathlib.Path("/tmp"):
-            path.chmod(path.stat().st_mode | 0o055)  # daemons run as another user
-        if path.name.startswith("pytest-of-"):
-            break
+    directory.chmod(0o755)  # daemons run as another user
     install(directory)
     return directory
 

@@ -2,6 +2,7 @@
 
 #include "log/log.hpp"
 #include "net/error.hpp"
+#include "queue/error.hpp"
 
 namespace stagepost::delivery {
 
@@ -25,6 +26,7 @@ net::Task<> serve_requests(ipc::Channel& channel, WaitRequest wait, AgentEnviron
       reply = attempt->reply();
     } else {
       log::warning("{}: {}", queue_id, attempt.error().message());
+      reply.damaged = queue::is_damage(attempt.error());
     }
     const auto sent = co_await channel.send(reply, within(timeout));
     if (!sent) { co_return; }

@@ -311,6 +311,25 @@ TEST_F(MessageTest, EveryCutFileIsTruncatedAndNeverAMessage) {
   }
 }
 
+// The envelope is read past the content by the size record, so that only who reads the content finds this.
+TEST_F(MessageTest, DamageWithinTheContentIsRemembered) {
+  auto writer = write_message();
+  ASSERT_TRUE(writer.commit(CommitPolicy::none()));
+  auto reader = open(writer.path());
+  auto envelope = reader.read_envelope();
+  ASSERT_TRUE(envelope);
+  static_cast<void>(content(reader, *envelope));
+  EXPECT_FALSE(reader.content_damaged());
+  ASSERT_TRUE(sys::pwrite_all(reader.fd(), "N\xff\xff\xff\xff\x7f", envelope->size.content_offset));
+  auto again = open(writer.path());
+  envelope = again.read_envelope();
+  ASSERT_TRUE(envelope);
+  ASSERT_TRUE(again.rewind_content(*envelope));
+  std::string text;
+  EXPECT_FALSE(again.read_content(text, 1'000'000));
+  EXPECT_TRUE(again.content_damaged());
+}
+
 TEST_F(MessageTest, LimitsOnTheEnvelopeHold) {
   auto writer = write_message();
   ASSERT_TRUE(writer.commit(CommitPolicy::none()));
