@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import smtplib
 import subprocess
 
 import pytest
@@ -243,3 +244,13 @@ def test_abort_and_flush_commands(make_instance, make_sink):
     mta.postfix("abort")
     wait_for(lambda: not any(map(procs.alive, tree)), 10, "abort to end everything")
     mta.log.wait(r"postfix-script\[\d+\]: aborting the Postfix mail system$")
+
+
+def test_a_client_of_a_dead_master_does_not_keep_its_successor_out(make_instance):
+    """The sessions of the old processes go on; their listening sockets must not."""
+    mta = make_instance()
+    with smtplib.SMTP("127.0.0.1", mta.port()) as client:
+        client.ehlo("client.test")
+        os.kill(mta.master_pid(), signal.SIGKILL)
+        wait_for(lambda: mta.postfix("start").returncode == 0, 20, "a start after the crash", mta.log.tail)
+        assert client.noop()[0] in (250, 421)

@@ -137,6 +137,9 @@ net::Task<Result<>> Context::serve_sessions(SessionHandler handler) {
     impl_->acceptors.spawn(impl_->accept_clients(*this, i, handler));
   }
   co_await impl_->acceptors.join();
+  // Sessions may go on for minutes. After a crash of master its successor must be able to bind these addresses
+  // meanwhile.
+  impl_->listeners.clear();
   co_await impl_->session_tasks.join();
   co_return Result<>{};
 }
