@@ -39,7 +39,8 @@ DIFFERENT_DEFAULTS = {
     "smtpd_forbid_bare_newline", "smtpd_forbid_unauth_pipelining",
 }
 # Every deliberate difference is a row of this file, our own parameters as well.
-DIFFERENCES = (ROOT / "src/lib/config/registry_differences.cpp").read_text()
+DIFFERENCES = "".join((ROOT / "src/lib/config" / name).read_text()
+                      for name in ("registry_differences.cpp", "registry_later_releases.cpp"))
 # Values that contain one of the above when expanded.
 EXPANDED_DIFFERENCES = {"tls_random_exchange_name", "proxy_read_maps", "proxy_write_maps", "local_recipient_maps"}
 

@@ -16,12 +16,14 @@ std::vector<Parameter> merge_tables() {
   for (const auto part : {table::part_1(), table::part_2(), table::part_3()}) {
     rows.insert(rows.end(), part.begin(), part.end());
   }
-  for (const Parameter& row : table::differences()) {
-    const auto place = std::ranges::lower_bound(rows, row.name, {}, &Parameter::name);
-    if (place != rows.end() && place->name == row.name) {
-      *place = row;
-    } else {
-      rows.insert(place, row);
+  for (const auto part : {table::later_releases(), table::differences()}) {
+    for (const Parameter& row : part) {
+      const auto place = std::ranges::lower_bound(rows, row.name, {}, &Parameter::name);
+      if (place != rows.end() && place->name == row.name) {
+        *place = row;
+      } else {
+        rows.insert(place, row);
+      }
     }
   }
   return rows;

@@ -42,6 +42,8 @@ constexpr Parameter time(std::string_view name, std::string_view default_text, c
 std::span<const Parameter> part_1();
 std::span<const Parameter> part_2();
 std::span<const Parameter> part_3();
+/// What Postfix 3.8 to 3.11 added; none of them is in the parts above.
+std::span<const Parameter> later_releases();
 /// Additions to and replacements of the rows above.
 std::span<const Parameter> differences();
 

@@ -31,6 +31,13 @@ TEST(Registry, DifferencesReplaceAndAdd) {
   EXPECT_EQ(find_parameter("mail_version")->default_text, "3.7.11");
 }
 
+TEST(Registry, KnowsWhatLaterReleasesAdded) {
+  EXPECT_EQ(find_parameter("smtpd_client_ipv6_prefix_length")->maximum, 128);
+  EXPECT_EQ(find_parameter("use_srv_lookup")->default_text, "");
+  EXPECT_EQ(find_parameter("requiretls_enable")->type, Type::boolean);
+  EXPECT_EQ(find_parameter("smtp_tlsrpt_skip_reused_handshakes")->default_text, "no");
+}
+
 TEST(Registry, TypesFollowTheDocumentation) {
   struct Case {
     const char* name;
