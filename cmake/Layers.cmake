@@ -83,7 +83,8 @@ endfunction()
 add_custom_target(programs)
 
 # sp_program(NAME DAEMON|COMMAND [LAYER highest layer it may use] SOURCES ... [MAIN main.cpp] [TESTS ...] [FUZZ ...] [LIBRARIES ...])
-# Makes NAME_core (everything but main) and the program NAME; tests link NAME_core.
+# Makes NAME_core (everything but main) and the program NAME; tests link NAME_core. A command also gets kCommandHelp
+# (base/command_help.hpp), made from its manual page.
 function(sp_program name)
   cmake_parse_arguments(arg "DAEMON;COMMAND" "LAYER;MAIN" "SOURCES;TESTS;FUZZ;LIBRARIES" ${ARGN})
   if(NOT arg_LAYER)
@@ -110,6 +111,10 @@ function(sp_program name)
     set_target_properties(stagepost_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/libexec)
     install(TARGETS stagepost_${name} RUNTIME DESTINATION ${STAGEPOST_DAEMON_DIRECTORY})
   else()
+    set(_page ${CMAKE_SOURCE_DIR}/docs/man/${name}.1)
+    set(_help ${CMAKE_CURRENT_BINARY_DIR}/${name}_help.cpp)
+    add_custom_command(OUTPUT ${_help} COMMAND make_help ${_page} ${PROJECT_VERSION} ${_help} DEPENDS make_help ${_page})
+    target_sources(stagepost_${name} PRIVATE ${_help})
     set_target_properties(stagepost_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
     install(TARGETS stagepost_${name} RUNTIME DESTINATION ${STAGEPOST_COMMAND_DIRECTORY})
   endif()

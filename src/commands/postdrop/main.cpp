@@ -1,3 +1,7 @@
+#include "base/command_help.hpp"
 #include "commands/postdrop/postdrop.hpp"
 
-int main(int argc, char** argv) { return stagepost::postdrop::run(argc, argv); }
+int main(int argc, char** argv) {
+  if (const auto status = stagepost::answer_long_option(argc, argv, stagepost::kCommandHelp)) { return *status; }
+  return stagepost::postdrop::run(argc, argv);
+}

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/command_help.hpp"
 #include "base/result.hpp"
 #include "base/sys.hpp"
 #include "config/snapshot.hpp"
@@ -38,6 +39,7 @@ int fatal(std::string_view problem) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const auto status = stagepost::answer_long_option(argc, argv, stagepost::kCommandHelp)) { return *status; }
   config::LoadOptions load;
   load.process_name = "postkick";
   if (const char* directory = std::getenv("MAIL_CONFIG")) { load.config_directory = directory; }

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/command_help.hpp"
 #include "config/log_settings.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
@@ -41,6 +42,7 @@ int usage(std::string_view problem) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const auto status = stagepost::answer_long_option(argc, argv, stagepost::kCommandHelp)) { return *status; }
   log::Level level = log::Level::info;
   std::string tag;
   config::LoadOptions load;

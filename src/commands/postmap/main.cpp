@@ -1,7 +1,9 @@
 // postmap(1): creates and queries lookup tables.
+#include "base/command_help.hpp"
 #include "maps/table_command.hpp"
 
 int main(int argc, char** argv) {
+  if (const auto status = stagepost::answer_long_option(argc, argv, stagepost::kCommandHelp)) { return *status; }
   using namespace stagepost::maps;
   constexpr CommandVariant kPostmap{
       .name = "postmap",
