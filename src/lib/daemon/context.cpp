@@ -33,7 +33,7 @@ net::Task<Result<>> wait_bytes(net::BufferedStream& stream, Deadline deadline) {
 }  // namespace
 
 Context::Impl::Impl(const Options& program, Arguments parsed, config::SnapshotPtr normal, config::SnapshotPtr stressed,
-                    ipc::Scoreboard scoreboard, std::vector<unique_fd> sockets)
+                    ipc::Scoreboard scoreboard, std::vector<unique_fd> sockets, maps::OpenContext table_context)
     : options(program),
       arguments(std::move(parsed)),
       normal_config(std::move(normal)),
@@ -42,12 +42,15 @@ Context::Impl::Impl(const Options& program, Arguments parsed, config::SnapshotPt
       status(ipc::kStatusFd),
       listeners(std::move(sockets)),
       loop(program.blocking_threads),
+      tables(std::move(table_context)),
       gate(effective_kind(program, arguments), board.page().quota.load(), use_limit(program, *normal_config)),
       changed(loop),
       background(loop, std::string(program.name) + " background", SIZE_MAX),
       acceptors(loop, std::string(program.name) + " accept", SIZE_MAX),
       session_tasks(loop, std::string(program.name) + " session", SIZE_MAX),
-      control(loop, std::string(program.name) + " control", SIZE_MAX) {}
+      control(loop, std::string(program.name) + " control", SIZE_MAX) {
+  tables.loop = &loop;
+}
 
 void Context::Impl::start_control(Context&) {
   std::uint32_t flags = options.overlap ? ipc::kHelloOverlap : 0;
@@ -280,6 +283,7 @@ const config::SnapshotPtr& Context::config() const {
   return impl_->stress ? impl_->stress_config : impl_->normal_config;
 }
 net::EventLoop& Context::loop() { return impl_->loop; }
+const maps::OpenContext& Context::tables() const { return impl_->tables; }
 const std::string& Context::service_name() const { return impl_->arguments.service_name; }
 const std::string& Context::service_type() const { return impl_->arguments.service_type; }
 const std::vector<std::string>& Context::arguments() const { return impl_->arguments.rest; }

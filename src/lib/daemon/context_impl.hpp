@@ -21,7 +21,7 @@ struct Context::Impl {
   static constexpr std::size_t kPendingTriggers = 64;
 
   Impl(const Options& program, Arguments parsed, config::SnapshotPtr normal, config::SnapshotPtr stressed,
-       ipc::Scoreboard scoreboard, std::vector<unique_fd> sockets);
+       ipc::Scoreboard scoreboard, std::vector<unique_fd> sockets, maps::OpenContext table_context);
 
   // What the process was started with.
   Options options;
@@ -34,6 +34,7 @@ struct Context::Impl {
   std::vector<unique_fd> listeners;
 
   net::EventLoop loop;
+  maps::OpenContext tables;
   SessionGate gate;
   /// Anything that acceptors, the idle timer or serve_* wait for has changed.
   net::Event changed;

@@ -17,6 +17,7 @@
 #include "config/snapshot.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/supervision.hpp"
+#include "maps/open.hpp"
 #include "net/buffered_stream.hpp"
 #include "net/event_loop.hpp"
 #include "net/socket_stream.hpp"
@@ -115,6 +116,9 @@ class Context {
   /// main.cf with this service's -o; with $stress set while the service is at its limit.
   [[nodiscard]] const config::SnapshotPtr& config() const;
   [[nodiscard]] net::EventLoop& loop();
+  /// What the daemon's tables are opened with (maps::make_context); modules were loaded before any change of root
+  /// directory.
+  [[nodiscard]] const maps::OpenContext& tables() const;
   /// Name in master.cf ("smtp", "127.0.0.1:10025"), its type ("inet", "unix", "fifo", "pass", "unix-dgram").
   [[nodiscard]] const std::string& service_name() const;
   [[nodiscard]] const std::string& service_type() const;

@@ -15,6 +15,8 @@
 #include "daemon/privileges.hpp"
 #include "daemon/sandbox.hpp"
 #include "log/log.hpp"
+#include "maps/context.hpp"
+#include "maps/module_loading.hpp"
 
 namespace stagepost::daemon {
 namespace {
@@ -103,10 +105,12 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
   SP_TRY(auto listeners, take_listeners(arguments.listeners));
   std::any prepared;
   if (options.prepare != nullptr) { SP_TRY(prepared, options.prepare(*normal)); }
+  maps::OpenContext tables = maps::make_context(normal, nullptr);
+  maps::preload_modules(*normal, tables);
   SP_TRY(confine(options, arguments, *normal));
   ::fcntl(ipc::kStatusFd, F_SETFD, FD_CLOEXEC);
   auto owned = std::make_unique<Context::Impl>(options, std::move(arguments), std::move(normal), std::move(stressed),
-                                               std::move(board), std::move(listeners));
+                                               std::move(board), std::move(listeners), std::move(tables));
   Context::Impl& impl = *owned;
   Context context(std::move(owned));
   impl.prepared = std::move(prepared);

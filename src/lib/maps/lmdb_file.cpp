@@ -98,8 +98,8 @@ std::string_view without_nul(std::string_view bytes) {
 
 class LmdbTable final : public Table {
  public:
-  LmdbTable(std::string_view name, WatchedFile file, std::size_t map_size_bytes, TrailingNul nul, Env env)
-      : Table(fmt::format("lmdb:{}", name), KeyKind::fixed),
+  LmdbTable(std::string full_name, WatchedFile file, std::size_t map_size_bytes, TrailingNul nul, Env env)
+      : Table(std::move(full_name), KeyKind::fixed),
         file_(std::move(file)),
         map_size_bytes_(map_size_bytes),
         nul_(nul),
@@ -190,21 +190,37 @@ class LmdbTable final : public Table {
   Env env_;
 };
 
-}  // namespace
-
-Result<std::unique_ptr<Table>> open_lmdb(std::string_view name, const OpenContext& context) {
-  return open_lmdb(name, context, TrailingNul::either);
-}
-
-Result<std::unique_ptr<Table>> open_lmdb(std::string_view name, const OpenContext& context, TrailingNul nul) {
+Result<std::unique_ptr<Table>> open_table(const std::string& type, std::string_view name, const OpenContext& context) {
   const std::string path = std::string(name) + ".lmdb";
   const auto status = sys::stat(path);
-  if (!status) { return errno_failure(status.error().code.value(), "open database " + path); }
+  if (!status) {
+    const int code = status.error().code.value();
+    if (code == ENOENT && type != "lmdb") {
+      return errno_failure(code, fmt::format("open database {} (here {} tables are LMDB files: run \"postmap {}:{}\")",
+                                             path, type, type, name));
+    }
+    return errno_failure(code, "open database " + path);
+  }
   if (S_ISDIR(status->st_mode)) { return errno_failure(EISDIR, "open database " + path); }
   WatchedFile file(path, context.recheck_interval);
   SP_TRY(file.note());
   SP_TRY(Env env, open_env(path, MDB_RDONLY, context.lmdb_map_size_bytes, 0));
-  return std::make_unique<LmdbTable>(name, std::move(file), context.lmdb_map_size_bytes, nul, std::move(env));
+  return std::make_unique<LmdbTable>(fmt::format("{}:{}", type, name), std::move(file), context.lmdb_map_size_bytes,
+                                     context.nul, std::move(env));
+}
+
+}  // namespace
+
+TableType lmdb_type() { return lmdb_type_named("lmdb"); }
+
+TableType lmdb_type_named(std::string type) {
+  return {
+      .open = [type = std::move(type)](std::string_view name,
+                                       const OpenContext& context) { return open_table(type, name, context); },
+      .write = [](std::string_view name, const TableWriter::Options& options) -> Result<std::unique_ptr<TableWriter>> {
+        return LmdbWriter::open(std::string(name) + ".lmdb", options);
+      },
+      .file_suffix = ".lmdb"};
 }
 
 struct LmdbWriter::State {
@@ -317,11 +333,9 @@ struct LmdbWriter::State {
 };
 
 LmdbWriter::LmdbWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
-LmdbWriter::LmdbWriter(LmdbWriter&&) noexcept = default;
-LmdbWriter& LmdbWriter::operator=(LmdbWriter&&) noexcept = default;
 LmdbWriter::~LmdbWriter() = default;
 
-Result<LmdbWriter> LmdbWriter::open(const std::string& path, const Options& options) {
+Result<std::unique_ptr<LmdbWriter>> LmdbWriter::open(const std::string& path, const Options& options) {
   auto state = std::make_unique<State>();
   state->options = options;
   state->map_size_bytes = options.map_size_bytes;
@@ -371,7 +385,7 @@ Result<LmdbWriter> LmdbWriter::open(const std::string& path, const Options& opti
   }
   SP_TRY(state->env, open_env(state->working_path, 0, state->map_size_bytes, options.file_mode));
   SP_TRY(state->begin());
-  return LmdbWriter(std::move(state));
+  return std::unique_ptr<LmdbWriter>(new LmdbWriter(std::move(state)));
 }
 
 Result<bool> LmdbWriter::put(std::string_view key, std::string_view value, Existing existing) {

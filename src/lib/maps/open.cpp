@@ -26,6 +26,20 @@ class CheckedTable final : public Table {
   bool immediate() const override { return inner_->immediate(); }
   Result<> each(const Visit& visit) override { return inner_->each(visit); }
 
+  net::Task<Result<>> put(std::string key, std::string value) override {
+    if (context_.access != Access::write) { co_return failure("table " + name() + " was opened for reading"); }
+    SP_CO_TRY(may_be_stored(key, value));
+    auto stored = co_await inner_->put(folded(std::move(key)), std::move(value));
+    co_return stored;
+  }
+
+  net::Task<Result<bool>> erase(std::string key) override {
+    if (context_.access != Access::write) { co_return failure("table " + name() + " was opened for reading"); }
+    if (!may_be_there(key)) { co_return false; }
+    auto erased = co_await inner_->erase(folded(std::move(key)));
+    co_return erased;
+  }
+
   std::optional<Result<Found>> find_now(std::string_view key) override {
     if (!may_be_there(key)) { return Found{}; }
     auto found = folds() ? inner_->find_now(fold_case(key, context_.utf8)) : inner_->find_now(key);
@@ -34,12 +48,25 @@ class CheckedTable final : public Table {
 
   net::Task<Result<Found>> find(std::string key) override {
     if (!may_be_there(key)) { co_return Found{}; }
-    auto found = co_await inner_->find(folds() ? fold_case(key, context_.utf8) : key);
+    auto found = co_await inner_->find(folded(key));
     co_return checked(std::move(found), key);
   }
 
  private:
   [[nodiscard]] bool folds() const { return context_.fold == CaseFold::yes && key_kind() == KeyKind::fixed; }
+  [[nodiscard]] std::string folded(std::string key) const {
+    return folds() ? fold_case(key, context_.utf8) : std::move(key);
+  }
+
+  [[nodiscard]] Result<> may_be_stored(std::string_view key, std::string_view value) const {
+    if (key.empty() || key.size() > kKeyLimit || value.size() > kValueLimit) {
+      return failure(fmt::format("table {}: key or value is empty or too long", name()), std::errc::value_too_large);
+    }
+    if (context_.utf8 == Utf8::check && !(text::is_utf8(key) && text::is_utf8(value))) {
+      return failure(fmt::format("table {}: entry with key \"{}\" is not UTF-8", name(), printable(key)));
+    }
+    return {};
+  }
 
   [[nodiscard]] bool may_be_there(std::string_view key) const {
     if (key.size() > kKeyLimit) { return false; }
@@ -93,6 +120,18 @@ class StandInTable final : public Table {
     return available() ? real_->each(visit) : Result<>(std::unexpected(reason_));
   }
 
+  net::Task<Result<>> put(std::string key, std::string value) override {
+    if (!available()) { co_return std::unexpected(unavailable().error()); }
+    auto stored = co_await real_->put(std::move(key), std::move(value));
+    co_return stored;
+  }
+
+  net::Task<Result<bool>> erase(std::string key) override {
+    if (!available()) { co_return std::unexpected(unavailable().error()); }
+    auto erased = co_await real_->erase(std::move(key));
+    co_return erased;
+  }
+
  private:
   [[nodiscard]] SteadyClock::time_point next() const { return SteadyClock::now() + context_.recheck_interval; }
 
@@ -118,20 +157,22 @@ class StandInTable final : public Table {
   std::unique_ptr<Table> real_;
 };
 
+TableType source_type(Opener open) { return {.open = std::move(open), .is_source = true}; }
+
 Registry make_built_in() {
   Registry registry;
-  registry.add("cidr", open_cidr);
+  registry.add("cidr", source_type(open_cidr));
   registry.add("environ", open_environ);
   registry.add("fail", open_fail);
   registry.add("inline", open_inline);
   registry.add("internal", open_internal);
-  registry.add("lmdb", [](std::string_view name, const OpenContext& context) { return open_lmdb(name, context); });
-  registry.add("pcre", open_pcre);
+  registry.add("lmdb", lmdb_type());
+  registry.add("pcre", source_type(open_pcre));
   registry.add("pipemap", open_pipemap);
   registry.add("randmap", open_randmap);
-  registry.add("regexp", open_regexp);
+  registry.add("regexp", source_type(open_regexp));
   registry.add("static", open_static);
-  registry.add("texthash", open_texthash);
+  registry.add("texthash", source_type(open_texthash));
   registry.add("unionmap", open_unionmap);
   registry.add("unix", open_unix);
   return registry;
@@ -144,18 +185,20 @@ const std::shared_ptr<const Registry>& Registry::built_in() {
   return registry;
 }
 
-void Registry::add(std::string type, Opener opener) { openers_.insert_or_assign(std::move(type), std::move(opener)); }
+void Registry::add(std::string type, TableType how) { types_.insert_or_assign(std::move(type), std::move(how)); }
 
-const Opener* Registry::find(std::string_view type) const {
-  const auto found = openers_.find(type);
-  return found == openers_.end() ? nullptr : &found->second;
+const TableType* Registry::find(std::string_view type) const {
+  const auto found = types_.find(type);
+  return found == types_.end() ? nullptr : &found->second;
 }
 
 std::vector<std::string> Registry::names() const {
   std::vector<std::string> result;
-  for (const auto& [type, opener] : openers_) { result.push_back(type); }
+  for (const auto& [type, how] : types_) { result.push_back(type); }
   return result;
 }
+
+const Registry& types_of(const OpenContext& context) { return context.types ? *context.types : *Registry::built_in(); }
 
 Result<std::unique_ptr<Table>> open(std::string_view type_and_name, const OpenContext& context) {
   const std::size_t colon = type_and_name.find(':');
@@ -164,9 +207,9 @@ Result<std::unique_ptr<Table>> open(std::string_view type_and_name, const OpenCo
         fmt::format("open dictionary: expecting \"type:name\" form instead of \"{}\"", printable(type_and_name)));
   }
   const std::string_view type = type_and_name.substr(0, colon);
-  const Opener* opener = (context.types ? context.types : Registry::built_in())->find(type);
-  if (opener == nullptr) { return failure(fmt::format("unsupported dictionary type: {}", printable(type))); }
-  SP_TRY(auto table, (*opener)(type_and_name.substr(colon + 1), context));
+  const TableType* how = types_of(context).find(type);
+  if (how == nullptr) { return failure(fmt::format("unsupported dictionary type: {}", printable(type))); }
+  SP_TRY(auto table, how->open(type_and_name.substr(colon + 1), context));
   return std::make_unique<CheckedTable>(std::move(table), context);
 }
 

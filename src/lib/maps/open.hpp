@@ -1,5 +1,6 @@
-// Makes a table from its configured name, "type:name" (DATABASE_README). Types are found in a Registry, so that layers
-// above add theirs (proxy, socketmap, SQL) without this one knowing them.
+// Makes a table from its configured name, "type:name" (DATABASE_README). Types are found in a Registry: the built-in
+// ones, those of loadable modules (module_loading.hpp), and what layers above add. A program gets its OpenContext from
+// context.hpp.
 #pragma once
 
 #include <chrono>
@@ -13,6 +14,11 @@
 
 #include "base/result.hpp"
 #include "maps/table.hpp"
+#include "maps/table_writer.hpp"
+
+namespace stagepost::net {
+class EventLoop;
+}
 
 namespace stagepost::maps {
 
@@ -29,11 +35,20 @@ enum class Utf8 : std::uint8_t { off, check };
 
 struct OpenContext {
   std::shared_ptr<const Registry> types;  ///< null: the built-in ones
+  /// Where tables wait for servers and threads; it outlives the tables. Null, in a command without a loop: types whose
+  /// client library blocks answer in find_now(), types that need a loop cannot be opened.
+  net::EventLoop* loop = nullptr;
+  Access access = Access::read;
+  /// postmap -n, -N: how keys end in lmdb, hash and btree files.
+  TrailingNul nul = TrailingNul::either;
+  /// The value of a main.cf parameter or name, expanded; nullopt when it is not set, or when there is no configuration.
+  std::function<std::optional<std::string>(std::string_view)> parameter = {};
   Substitution substitution = Substitution::allowed;
   CaseFold fold = CaseFold::yes;
   Utf8 utf8 = Utf8::check;
-  std::size_t lmdb_map_size_bytes = 16'777'216;  ///< lmdb_map_size
-  std::size_t source_limit_bytes = 512U << 20U;  ///< a larger text table is an error
+  std::size_t lmdb_map_size_bytes = 16'777'216;              ///< lmdb_map_size
+  std::size_t berkeley_db_create_buffer_bytes = 16'777'216;  ///< berkeley_db_create_buffer_size
+  std::size_t source_limit_bytes = 512U << 20U;              ///< a larger text table is an error
   /// A table file is looked at (stat) at most this often; a changed one is read again, whole, once it is this old.
   std::chrono::milliseconds recheck_interval{1000};
   std::function<void(std::string_view)> warn;  ///< one log line (level warning), without newline; may be empty
@@ -43,7 +58,20 @@ struct OpenContext {
   }
 };
 
+/// `name` is what follows "type:".
 using Opener = std::function<Result<std::unique_ptr<Table>>(std::string_view name, const OpenContext& context)>;
+using WriterOpener =
+    std::function<Result<std::unique_ptr<TableWriter>>(std::string_view name, const TableWriter::Options& options)>;
+
+struct TableType {
+  Opener open;
+  /// Empty: postmap cannot build such a table.
+  WriterOpener write = {};
+  /// With `write`: the file of the table `name` is `name` + this.
+  std::string file_suffix = {};
+  /// Reads the source text at each opening (texthash, regexp, pcre, cidr): what to say to who wants to change it.
+  bool is_source = false;
+};
 
 /// Table types by name. Immutable once shared.
 class Registry {
@@ -52,15 +80,19 @@ class Registry {
   [[nodiscard]] static const std::shared_ptr<const Registry>& built_in();
 
   /// A later entry replaces an earlier one.
-  void add(std::string type, Opener opener);
+  void add(std::string type, Opener opener) { add(std::move(type), TableType{.open = std::move(opener)}); }
+  void add(std::string type, TableType how);
   /// Null when there is none.
-  [[nodiscard]] const Opener* find(std::string_view type) const;
+  [[nodiscard]] const TableType* find(std::string_view type) const;
   /// Sorted, as `postconf -m` lists them.
   [[nodiscard]] std::vector<std::string> names() const;
 
  private:
-  std::map<std::string, Opener, std::less<>> openers_;
+  std::map<std::string, TableType, std::less<>> types_;
 };
+
+/// The types that `context` knows.
+[[nodiscard]] const Registry& types_of(const OpenContext& context);
 
 /// Opens "type:name". Errors: "unsupported dictionary type: hash", a missing or unreadable file (its
 /// errno), bad syntax of the name. Bad lines inside a file are warnings and are skipped, as Postfix does.

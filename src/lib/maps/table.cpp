@@ -15,4 +15,12 @@ Result<> Table::each(const Visit& /*visit*/) {
   return failure("table " + name_ + ": sequence operation is not supported");
 }
 
+net::Task<Result<>> Table::put(std::string /*key*/, std::string /*value*/) {
+  co_return failure("table " + name_ + ": update operation is not supported");
+}
+
+net::Task<Result<bool>> Table::erase(std::string /*key*/) {
+  co_return failure("table " + name_ + ": delete operation is not supported");
+}
+
 }  // namespace stagepost::maps

@@ -3,29 +3,16 @@
 // chain.hpp, making a table from "type:name" is open.hpp.
 #pragma once
 
-#include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.hpp"
+#include "maps/lookup.hpp"
 #include "net/task.hpp"
 
 namespace stagepost::maps {
-
-/// The value stored under a key, or nothing: the key is not there. A failed lookup is an Error, never "nothing", so
-/// that a broken table can only defer mail.
-using Found = std::optional<std::string>;
-
-/// What a table's left-hand sides are, which decides what it may be asked. Fixed strings are also asked for parts of a
-/// name (user@domain, then domain ...); patterns see whole names only, and match in the case the name came in.
-enum class KeyKind : std::uint8_t { fixed, pattern };
-
-/// The longest key a table looks for and the longest value it may return, in bytes. A longer key is simply not found; a
-/// longer value is an Error.
-inline constexpr std::size_t kKeyLimit = 100'000;
-inline constexpr std::size_t kValueLimit = 16U << 20U;
 
 class Table {
  public:
@@ -42,16 +29,22 @@ class Table {
   /// tell. Case folding, where the table's kind and its OpenContext ask for it, happens inside.
   [[nodiscard]] virtual std::optional<Result<Found>> find_now(std::string_view key) = 0;
 
-  /// The answer, waiting for it if need be. The default is for tables whose find_now() always answers.
+  /// The answer, waiting for it if need be, at most as long as the type's own time limit; several finds of one table
+  /// may be under way. The default is for tables whose find_now() always answers.
   [[nodiscard]] virtual net::Task<Result<Found>> find(std::string key);
 
   /// True when find_now() always answers.
   [[nodiscard]] virtual bool immediate() const { return true; }
 
-  using Visit = std::function<Result<>(std::string_view key, std::string_view value)>;
+  using Visit = maps::Visit;
   /// Calls `visit` for each entry, in the table's own order (postmap -s). Error when the type cannot be listed, or the
   /// first Error that `visit` returns.
   [[nodiscard]] virtual Result<> each(const Visit& visit);
+
+  /// Stores an entry, over an older one of the same key. Needs Access::write. Error, by default, when the type cannot.
+  [[nodiscard]] virtual net::Task<Result<>> put(std::string key, std::string value);
+  /// Removes an entry; false: it was not there. Access and errors as for put().
+  [[nodiscard]] virtual net::Task<Result<bool>> erase(std::string key);
 
  private:
   std::string name_;

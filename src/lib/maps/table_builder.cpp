@@ -67,11 +67,13 @@ class SignalsPostponed {
   sigset_t before_{};
 };
 
-Result<> require_writable(std::string_view type, const OpenContext& context) {
-  if (type == "lmdb") { return {}; }
-  const bool known = (context.types ? context.types : Registry::built_in())->find(type) != nullptr;
-  return failure(fmt::format("unsupported dictionary type: {}{}", printable(type),
-                             known ? " does not support bulk-mode creation." : ""));
+Result<const TableType*> writable_type(std::string_view type, const OpenContext& context) {
+  const TableType* how = types_of(context).find(type);
+  if (how == nullptr || !how->write) {
+    return failure(fmt::format("unsupported dictionary type: {}{}", printable(type),
+                               how != nullptr ? " does not support bulk-mode creation." : ""));
+  }
+  return how;
 }
 
 std::string encode_base64(std::string_view bytes) {
@@ -100,8 +102,8 @@ Result<std::string> contents_of(std::string_view value) {
 
 class Builder {
  public:
-  Builder(LmdbWriter writer, std::string table_name, std::string_view source_name, const BuildOptions& options,
-          const OpenContext& context)
+  Builder(std::unique_ptr<TableWriter> writer, std::string table_name, std::string_view source_name,
+          const BuildOptions& options, const OpenContext& context)
       : writer_(std::move(writer)),
         table_name_(std::move(table_name)),
         source_name_(source_name),
@@ -112,7 +114,7 @@ class Builder {
     SP_TRY(parse_source(source_name_, source, options_.format, IgnoringSuffix::no, context_,
                         [this](SourceEntry entry) { return add(std::move(entry)); }));
     if (options_.format == SourceFormat::aliases) { SP_TRY(add_marks()); }
-    return writer_.commit();
+    return writer_->commit();
   }
 
  private:
@@ -129,8 +131,8 @@ class Builder {
     using Duplicates = BuildOptions::Duplicates;
     const std::string key = context_.fold == CaseFold::yes ? fold_case(entry.key, context_.utf8) : entry.key;
     const auto existing =
-        options_.duplicates == Duplicates::replace ? LmdbWriter::Existing::overwrite : LmdbWriter::Existing::keep;
-    SP_TRY(const bool stored, writer_.put(key, entry.value, existing));
+        options_.duplicates == Duplicates::replace ? TableWriter::Existing::overwrite : TableWriter::Existing::keep;
+    SP_TRY(const bool stored, writer_->put(key, entry.value, existing));
     if (!stored && options_.duplicates == Duplicates::warn) {
       context_.warning(fmt::format("{}: duplicate entry: \"{}\"", table_name_, printable(key)));
     }
@@ -139,14 +141,14 @@ class Builder {
 
   /// Sendmail's "@" and what NIS wants to find in an alias map.
   Result<> add_marks() {
-    constexpr auto kOver = LmdbWriter::Existing::overwrite;
-    SP_TRY(writer_.put("@", "@", kOver));
-    SP_TRY(writer_.put_raw("YP_LAST_MODIFIED", fmt::format("{:010}", static_cast<long>(std::time(nullptr))), kOver));
-    SP_TRY(writer_.put_raw("YP_MASTER_NAME", options_.host_name, kOver));
+    constexpr auto kOver = TableWriter::Existing::overwrite;
+    SP_TRY(writer_->put("@", "@", kOver));
+    SP_TRY(writer_->put_raw("YP_LAST_MODIFIED", fmt::format("{:010}", static_cast<long>(std::time(nullptr))), kOver));
+    SP_TRY(writer_->put_raw("YP_MASTER_NAME", options_.host_name, kOver));
     return {};
   }
 
-  LmdbWriter writer_;
+  std::unique_ptr<TableWriter> writer_;
   std::string table_name_;
   std::string_view source_name_;
   const BuildOptions& options_;
@@ -157,15 +159,22 @@ mode_t new_file_mode(const struct stat& source, const BuildOptions& options) {
   return options.default_mode ? 0644U : (source.st_mode & (S_IRGRP | S_IROTH)) | S_IRUSR | S_IWUSR;
 }
 
-Result<> write_table(std::string_view type, const std::string& name, std::string_view source_name,
-                     std::string_view source, LmdbWriter::Mode mode, mode_t file_mode, const BuildOptions& options,
+TableWriter::Options writer_options(TableWriter::Mode mode, mode_t file_mode, const BuildOptions& options,
+                                    const OpenContext& context) {
+  return {.mode = mode,
+          .file_mode = file_mode,
+          .map_size_bytes = context.lmdb_map_size_bytes,
+          .cache_size_bytes = context.berkeley_db_create_buffer_bytes,
+          .nul = options.nul};
+}
+
+Result<> write_table(const TableType& how, std::string_view type, const std::string& name, std::string_view source_name,
+                     std::string_view source, TableWriter::Mode mode, mode_t file_mode, const BuildOptions& options,
                      const OpenContext& context) {
   const SignalsPostponed postponed;
-  const LmdbWriter::Options writing{
-      .mode = mode, .file_mode = file_mode, .map_size_bytes = context.lmdb_map_size_bytes, .nul = options.nul};
-  SP_TRY(LmdbWriter writer, LmdbWriter::open(name + ".lmdb", writing));
+  SP_TRY(auto writer, how.write(name, writer_options(mode, file_mode, options, context)));
   auto built = Builder(std::move(writer), fmt::format("{}:{}", type, name), source_name, options, context).run(source);
-  if (!built && built.error().context.starts_with("error updating ")) {
+  if (!built && built.error().context.starts_with("error updating ") && built.error().context.contains(": MDB_")) {
     // Postfix names the table here, not the file.
     const std::string& text = built.error().context;
     return failure(fmt::format("error updating {}:{}{}", type, name, text.substr(text.rfind(": MDB_"))));
@@ -177,54 +186,52 @@ Result<> write_table(std::string_view type, const std::string& name, std::string
 
 Result<> build_table(std::string_view type, const std::string& name, const BuildOptions& options,
                      const OpenContext& context) {
-  SP_TRY(require_writable(type, context));
+  SP_TRY(const TableType* how, writable_type(type, context));
   auto file = sys::open(name, O_RDONLY);
   if (!file) { return errno_failure(file.error().code.value(), "open " + name); }
   SP_TRY(const struct stat status, sys::fstat(file->get()));
   SP_TRY(const std::string source, sys::read_file(name, context.source_limit_bytes));
   SP_TRY(const OwnerRights rights,
          OwnerRights::take(options.keep_root ? 0 : status.st_uid, options.keep_root ? 0 : status.st_gid));
-  return write_table(type, name, name, source, LmdbWriter::Mode::replace, new_file_mode(status, options), options,
-                     context);
+  return write_table(*how, type, name, name, source, TableWriter::Mode::replace, new_file_mode(status, options),
+                     options, context);
 }
 
 Result<> update_table(std::string_view type, const std::string& name, std::string_view source_name,
                       std::string_view source, const BuildOptions& options, const OpenContext& context) {
-  SP_TRY(require_writable(type, context));
+  SP_TRY(const TableType* how, writable_type(type, context));
   // The table may have no source file; then its own owner decides.
   auto status = sys::stat(name);
-  if (!status) { status = sys::stat(name + ".lmdb"); }
+  if (!status) { status = sys::stat(name + how->file_suffix); }
   const bool keep_root = options.keep_root || !status;
   SP_TRY(const OwnerRights rights, OwnerRights::take(keep_root ? 0 : status->st_uid, keep_root ? 0 : status->st_gid));
-  return write_table(type, name, source_name, source, LmdbWriter::Mode::update,
+  return write_table(*how, type, name, source_name, source, TableWriter::Mode::update,
                      status ? new_file_mode(*status, options) : 0644U, options, context);
 }
 
 Result<std::size_t> erase_from_table(std::string_view type, const std::string& name,
                                      const std::vector<std::string>& keys, const BuildOptions& options,
                                      const OpenContext& context) {
-  if (type != "lmdb") {
+  const TableType* how = types_of(context).find(type);
+  if (how == nullptr || !how->write) {
     SP_TRY(const auto table, open(fmt::format("{}:{}", type, name), context));
-    const bool from_file = type == "texthash" || type == "regexp" || type == "pcre" || type == "cidr";
-    return failure(from_file ? fmt::format("{}:{} map requires O_RDONLY access mode", type, name)
-                             : fmt::format("table {}:{}: delete operation is not supported", type, name));
+    return failure(how->is_source ? fmt::format("{}:{} map requires O_RDONLY access mode", type, name)
+                                  : fmt::format("table {}:{}: delete operation is not supported", type, name));
   }
-  const auto status = sys::stat(name + ".lmdb");
+  const auto status = sys::stat(name + how->file_suffix);
   if (!status) {
     if (status.error().is(std::errc::no_such_file_or_directory)) { return std::size_t{0}; }
     return std::unexpected(status.error());
   }
   const SignalsPostponed postponed;
   SP_TRY(const OwnerRights rights, OwnerRights::take(options.keep_root ? 0 : status->st_uid, status->st_gid));
-  const LmdbWriter::Options writing{
-      .mode = LmdbWriter::Mode::update, .map_size_bytes = context.lmdb_map_size_bytes, .nul = options.nul};
-  SP_TRY(LmdbWriter writer, LmdbWriter::open(name + ".lmdb", writing));
+  SP_TRY(auto writer, how->write(name, writer_options(TableWriter::Mode::update, 0644, options, context)));
   std::size_t erased = 0;
   for (const std::string& key : keys) {
-    SP_TRY(const bool was_there, writer.erase(context.fold == CaseFold::yes ? fold_case(key, context.utf8) : key));
+    SP_TRY(const bool was_there, writer->erase(context.fold == CaseFold::yes ? fold_case(key, context.utf8) : key));
     erased += was_there ? 1U : 0U;
   }
-  SP_TRY(writer.commit());
+  SP_TRY(writer->commit());
   return erased;
 }
 

@@ -1,5 +1,5 @@
-// Makes and updates indexed tables from their source text: the work of postmap, postalias and newaliases. Only lmdb is
-// written so far.
+// Makes and updates indexed tables from their source text: the work of postmap, postalias and newaliases. The
+// formats are TableWriters.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@
 #include <string_view>
 
 #include "base/result.hpp"
-#include "maps/lmdb_file.hpp"
 #include "maps/open.hpp"
 #include "maps/table_source.hpp"
+#include "maps/table_writer.hpp"
 
 namespace stagepost::maps {
 

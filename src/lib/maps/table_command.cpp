@@ -136,18 +136,7 @@ class TableCommand {
   }
 
   Result<std::unique_ptr<Table>> open_table(const std::string& argument) const {
-    const Name name = split(argument);
-    // -n and -N tell how an lmdb file's keys end; no other type knows.
-    if (name.type == "lmdb" && arguments_.build.nul != TrailingNul::either && !name.name.empty()) {
-      OpenContext context = context_;
-      auto types = std::make_shared<Registry>(*Registry::built_in());
-      types->add("lmdb", [nul = arguments_.build.nul](std::string_view path, const OpenContext& inner) {
-        return open_lmdb(path, inner, nul);
-      });
-      context.types = types;
-      return open(name.full(), context);
-    }
-    return open(name.full(), context_);
+    return open(split(argument).full(), context_);
   }
 
   Result<std::string> shown(const Table& table, std::string_view key, std::string value) const {

@@ -361,10 +361,10 @@ class Lmdb : public Tables {
     auto writer = LmdbWriter::open(path("t.lmdb"), options);
     ASSERT_TRUE(writer) << writer.error().message();
     for (const auto& [key, value] : entries) {
-      const auto put = writer->put(key, value, LmdbWriter::Existing::keep);
+      const auto put = (*writer)->put(key, value, LmdbWriter::Existing::keep);
       ASSERT_TRUE(put) << put.error().message();
     }
-    const auto done = writer->commit();
+    const auto done = (*writer)->commit();
     ASSERT_TRUE(done) << done.error().message();
   }
   std::string name() const { return "lmdb:" + path("t"); }
@@ -388,7 +388,8 @@ TEST_F(Lmdb, FindsWhatWasWrittenInOrder) {
 TEST_F(Lmdb, ReadsFilesWithAndWithoutNul) {
   build({{"a", "1"}}, {.nul = TrailingNul::without});
   EXPECT_EQ(look(name(), "a"), "1");
-  const auto strict = open_lmdb(path("t"), context_, TrailingNul::with);
+  context_.nul = TrailingNul::with;
+  const auto strict = open(name(), context_);
   ASSERT_TRUE(strict);
   EXPECT_EQ(look(**strict, "a"), "-");
 }
@@ -409,7 +410,7 @@ TEST_F(Lmdb, NothingChangesWithoutCommit) {
   for (const auto mode : {LmdbWriter::Mode::replace, LmdbWriter::Mode::update}) {
     auto writer = LmdbWriter::open(path("t.lmdb"), {.mode = mode});
     ASSERT_TRUE(writer);
-    ASSERT_TRUE(writer->put("a", "2", LmdbWriter::Existing::overwrite));
+    ASSERT_TRUE((*writer)->put("a", "2", LmdbWriter::Existing::overwrite));
   }
   EXPECT_EQ(look(name(), "a"), "1");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_), std::filesystem::directory_iterator()), 1);
@@ -419,16 +420,16 @@ TEST_F(Lmdb, DuplicatesErasureAndOverlongKeys) {
   build({{"a", "1"}});
   auto writer = LmdbWriter::open(path("t.lmdb"), {.mode = LmdbWriter::Mode::update});
   ASSERT_TRUE(writer);
-  EXPECT_EQ(writer->put("a", "2", LmdbWriter::Existing::keep), false);
-  EXPECT_EQ(writer->put("a", "3", LmdbWriter::Existing::overwrite), true);
-  EXPECT_EQ(writer->erase("zz"), false);
-  EXPECT_EQ(writer->put("b", "4", LmdbWriter::Existing::keep), true);
-  EXPECT_EQ(writer->erase("b"), true);
-  EXPECT_EQ(writer->put(std::string(510, 'k'), "5", LmdbWriter::Existing::keep), true);
-  const auto too_long = writer->put(std::string(511, 'k'), "5", LmdbWriter::Existing::keep);
+  EXPECT_EQ((*writer)->put("a", "2", LmdbWriter::Existing::keep), false);
+  EXPECT_EQ((*writer)->put("a", "3", LmdbWriter::Existing::overwrite), true);
+  EXPECT_EQ((*writer)->erase("zz"), false);
+  EXPECT_EQ((*writer)->put("b", "4", LmdbWriter::Existing::keep), true);
+  EXPECT_EQ((*writer)->erase("b"), true);
+  EXPECT_EQ((*writer)->put(std::string(510, 'k'), "5", LmdbWriter::Existing::keep), true);
+  const auto too_long = (*writer)->put(std::string(511, 'k'), "5", LmdbWriter::Existing::keep);
   ASSERT_FALSE(too_long);
   EXPECT_THAT(too_long.error().message(), ::testing::HasSubstr("MDB_BAD_VALSIZE: Unsupported size of key"));
-  ASSERT_TRUE(writer->commit());
+  ASSERT_TRUE((*writer)->commit());
   EXPECT_EQ(look(name(), "a"), "3");
   EXPECT_EQ(look(name(), std::string(510, 'K')), "5");
 }
