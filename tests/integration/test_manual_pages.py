@@ -12,7 +12,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("STAGEPOST_BUILD", SOURCE / "build/dev")).resolve()
 PAGES = sorted((SOURCE / "docs/man").glob("*.[158]"))
 # Manual pages that are the system's.
-FOREIGN = {"syslog(3)", "flock(2)", "postmulti(1)"}
+FOREIGN = {"syslog(3)", "flock(2)", "listen(2)", "strftime(3)", "postmulti(1)"}
 # Where a program's options are, as text that the options are the first group of.
 GETOPT = r'getopt\(argc, argv, "([^"]+)"'
 OPTIONS = {
@@ -27,6 +27,8 @@ OPTIONS = {
     "postqueue": ("src/commands/postqueue/options.cpp", GETOPT),
     "postsuper": ("src/commands/postsuper/postsuper.cpp", GETOPT),
     "sendmail": ("src/commands/sendmail/options.cpp", r'kWith(?:out)?Value = "([^"]+)"|letter == \'(.)\''),
+    "smtp-sink": ("src/commands/smtp-sink/options.cpp", r'kShortOptions = "([^"]+)"'),
+    "smtp-source": ("src/commands/smtp-source/options.cpp", r'kShortOptions = "([^"]+)"'),
     "master": ("src/master/options.cpp", r"case '(.)'"),
 }
 # One word of a Flag macro is one of these instead of letters.

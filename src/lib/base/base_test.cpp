@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/deadline.hpp"
+#include "base/latency_histogram.hpp"
 #include "base/result.hpp"
 #include "base/safe_text.hpp"
 #include "base/sys.hpp"
@@ -73,6 +74,27 @@ TEST(Deadline, NeverDoesNotPassAndHugeLimitsSaturate) {
   EXPECT_FALSE(Deadline::never().passed());
   EXPECT_TRUE(Deadline::after(SteadyClock::duration::max()).is_never());
   EXPECT_TRUE(Deadline::after(std::chrono::seconds(-1)).passed());
+}
+
+TEST(LatencyHistogram, PercentilesAreAtMostOneBucketAboveTheTrueOnes) {
+  LatencyHistogram empty;
+  EXPECT_EQ(empty.percentile(0.5).count(), 0);
+  for (const std::int64_t scale : {std::int64_t{1}, std::int64_t{1000}, std::int64_t{1} << 40}) {
+    LatencyHistogram histogram;
+    for (std::int64_t i = 1; i <= 1000; ++i) { histogram.add(std::chrono::nanoseconds(i * scale)); }
+    for (const int percent : {1, 50, 90, 99, 100}) {
+      const auto exact = percent * 10 * scale;
+      const auto found = histogram.percentile(percent / 100.0).count();
+      EXPECT_GE(found, exact) << scale << " " << percent;
+      EXPECT_LE(found, exact + exact / 64 + 1) << scale << " " << percent;
+    }
+    EXPECT_EQ(histogram.largest().count(), 1000 * scale);
+  }
+  LatencyHistogram extremes;
+  extremes.add(std::chrono::nanoseconds(-5));
+  extremes.add(std::chrono::nanoseconds::max());
+  EXPECT_EQ(extremes.percentile(0.5).count(), 0);
+  EXPECT_EQ(extremes.percentile(1), std::chrono::nanoseconds::max());
 }
 
 TEST(Sys, ReplaceFileIsReadBackAndLimited) {
