@@ -6,6 +6,7 @@
 #include "delivery/attempt.hpp"
 #include "log/log.hpp"
 #include "mail/address.hpp"
+#include "maps/context.hpp"
 #include "queue/attribute_names.hpp"
 
 namespace stagepost::qmgr {
@@ -22,12 +23,12 @@ constexpr std::uint64_t kTraceRecord = 1024;  // sendmail -v
 
 const dsn::Status kTransportUnavailable{"4.3.0", "mail transport unavailable"};
 
-maps::MatchList open_fast_flush_domains(const config::Snapshot& config) {
-  maps::OpenContext context;
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
+maps::MatchList open_fast_flush_domains(const config::SnapshotPtr& snapshot, net::EventLoop& loop) {
+  const config::Snapshot& config = *snapshot;
   const auto parents = maps::parent_style(config.text("parent_domain_matches_subdomains"), "fast_flush_domains");
   auto list = maps::MatchList::create("fast_flush_domains", config.text("fast_flush_domains"),
-                                      {.style = maps::MatchStyle::domains, .parents = parents}, context);
+                                      {.style = maps::MatchStyle::domains, .parents = parents},
+                                      maps::make_context(snapshot, &loop));
   if (list) { return std::move(*list); }
   log::warning("{}", list.error().message());
   return {};
@@ -51,7 +52,7 @@ Manager::Manager(net::EventLoop& loop, Settings settings)
       rewrite_(loop, *settings_.config),
       bounce_(loop, *settings_.config),
       flush_(loop, *settings_.config),
-      fast_flush_domains_(open_fast_flush_domains(*settings_.config)),
+      fast_flush_domains_(open_fast_flush_domains(settings_.config, loop)),
       work_(loop),
       timer_(loop, [this] { pump(); }),
       loaders_(loop, "message intake", kLoaders),

@@ -28,7 +28,7 @@ net::Task<> read_triggers(Manager& manager, net::AcceptedConnection connection, 
 
 }  // namespace
 
-Result<std::any> prepare(const config::Snapshot& config) {
+Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext& /*tables*/) {
   SP_TRY(auto limits, read_service_limits(config));
   return std::any(std::move(limits));
 }

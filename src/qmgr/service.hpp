@@ -8,7 +8,7 @@
 namespace stagepost::qmgr {
 
 /// Reads master.cf while it can still be read: how many deliveries each transport can have at once.
-[[nodiscard]] Result<std::any> prepare(const config::Snapshot& config);
+[[nodiscard]] Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext& tables);
 [[nodiscard]] net::Task<Result<>> serve(daemon::Context& context);
 
 }  // namespace stagepost::qmgr

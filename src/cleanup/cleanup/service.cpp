@@ -14,8 +14,7 @@ using clients::CleanupResult;
 
 Result<std::unique_ptr<Shared>> make_shared_state(daemon::Context& context) {
   const config::Snapshot& config = *context.config();
-  maps::OpenContext open;
-  open.warn = [](std::string_view line) { log::warning("{}", line); };
+  const maps::OpenContext& open = context.tables();
   SP_TRY(auto aliases, maps::Chain::open("virtual_alias_maps", config.text("virtual_alias_maps"), open));
   SP_TRY(auto local, maps::LocalDomains::create(config, open));
   return std::unique_ptr<Shared>(new Shared{.loop = context.loop(),

@@ -16,7 +16,7 @@ net::Task<> deliver(const local::Agent& agent, delivery::Attempt& attempt) {
 
 net::Task<Result<>> serve(daemon::Context& context) {
   const config::Snapshot& config = *context.config();
-  const auto settings = local::Settings::create(config);
+  const auto settings = local::Settings::create(config, context.tables());
   if (!settings) { co_return std::unexpected(settings.error()); }
   clients::RewriteClient rewrite(context.loop(), config);
   clients::CleanupClient cleanup(context.loop(), config);

@@ -75,12 +75,10 @@ Result<uid_t> table_owner(const std::string& type_and_name) {
   return st.st_uid;
 }
 
-Result<Settings> Settings::create(const config::Snapshot& config) {
+Result<Settings> Settings::create(const config::Snapshot& config, maps::OpenContext context) {
   Settings settings;
-  maps::OpenContext context;
   // $1 of a pattern table must not choose a command, file or transport.
   context.substitution = maps::Substitution::forbidden;
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
   SP_TRY(settings.aliases, maps::Chain::open("alias_maps", without_proxy(config.list("alias_maps")), context));
   const auto open = [&](std::string_view name) { return maps::Chain::open(name, config.text(name), context); };
   SP_TRY(settings.mailbox_transports, open("mailbox_transport_maps"));

@@ -32,7 +32,7 @@ struct Settings {
   std::vector<std::string> exported_environment;
 
   /// Error: unbalanced braces, unknown words, a default_privs account that does not exist or is privileged.
-  [[nodiscard]] static Result<Settings> create(const config::Snapshot& config);
+  [[nodiscard]] static Result<Settings> create(const config::Snapshot& config, maps::OpenContext context);
 };
 
 /// The words alias, forward, include of allow_mail_to_commands and allow_mail_to_files; others are an error.

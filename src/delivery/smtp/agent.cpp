@@ -68,12 +68,11 @@ Envelope make_envelope(const delivery::DeliverRequest& request,
 
 }  // namespace
 
-Result<std::shared_ptr<Resources>> Resources::open(const config::Snapshot& config, Protocol protocol) {
+Result<std::shared_ptr<Resources>> Resources::open(const config::Snapshot& config, Protocol protocol,
+                                                   const maps::OpenContext& context) {
   const std::string prefix(prefix_of(protocol));
   auto resources = std::make_shared<Resources>();
   resources->self = find_self(config);
-  maps::OpenContext context;
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
   const auto table = [&](const std::string& name) { return maps::Chain::open(name, config.text(name), context); };
   SP_TRY(resources->policy_maps, table(prefix + "_tls_policy_maps"));
   if (config.boolean(prefix + "_sasl_auth_enable")) {

@@ -26,7 +26,8 @@ struct Resources {
   maps::Chain sasl_passwords;
   maps::MatchList cached_destinations;
 
-  [[nodiscard]] static Result<std::shared_ptr<Resources>> open(const config::Snapshot& config, Protocol protocol);
+  [[nodiscard]] static Result<std::shared_ptr<Resources>> open(const config::Snapshot& config, Protocol protocol,
+                                                               const maps::OpenContext& context);
 };
 
 class Agent {

@@ -17,6 +17,7 @@
 #include "clients/endpoint.hpp"
 #include "ipc/channel.hpp"
 #include "log/log.hpp"
+#include "maps/context.hpp"
 #include "net/socket_stream.hpp"
 #include "net/task_group.hpp"
 #include "queue/message_writer.hpp"
@@ -233,7 +234,7 @@ class AgentTest : public testing::Test {
         "main.cf", {.process_name = "smtp"});
     ASSERT_TRUE(config) << config.error().message();
     config_ = *config;
-    auto resources = Resources::open(*config_, protocol);
+    auto resources = Resources::open(*config_, protocol, maps::make_context(config_, &loop_));
     ASSERT_TRUE(resources) << resources.error().message();
     auto agent = Agent::create(loop_, config_, protocol, std::move(*resources));
     ASSERT_TRUE(agent) << agent.error().message();

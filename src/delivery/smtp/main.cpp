@@ -12,12 +12,11 @@ using namespace stagepost;
 
 using ResourcesPtr = std::shared_ptr<smtp_client::Resources>;
 
-Result<std::any> prepare(const config::Snapshot& config, smtp_client::Protocol protocol) {
-  SP_TRY(ResourcesPtr resources, smtp_client::Resources::open(config, protocol));
+template <smtp_client::Protocol kProtocol>
+Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext& tables) {
+  SP_TRY(ResourcesPtr resources, smtp_client::Resources::open(config, kProtocol, tables));
   return std::any(std::move(resources));
 }
-Result<std::any> prepare_smtp(const config::Snapshot& config) { return prepare(config, smtp_client::Protocol::smtp); }
-Result<std::any> prepare_lmtp(const config::Snapshot& config) { return prepare(config, smtp_client::Protocol::lmtp); }
 
 net::Task<Result<>> serve_protocol(daemon::Context& context, smtp_client::Protocol protocol) {
   auto resources = std::any_cast<ResourcesPtr>(context.prepared());
@@ -47,6 +46,6 @@ int main(int argc, char** argv) {
   options.user = daemon::User::mail_owner;
   options.needs.network = true;
   options.needs.writes = {"active"};
-  options.prepare = lmtp ? prepare_lmtp : prepare_smtp;
+  options.prepare = lmtp ? prepare<smtp_client::Protocol::lmtp> : prepare<smtp_client::Protocol::smtp>;
   return daemon::run(argc, argv, options, lmtp ? serve_lmtp : serve_smtp);
 }

@@ -24,11 +24,9 @@ bool climbs_out(std::string_view path) {
 
 }  // namespace
 
-Result<MailboxLookup> MailboxLookup::create(const config::Snapshot& config) {
-  maps::OpenContext context;
+Result<MailboxLookup> MailboxLookup::create(const config::Snapshot& config, maps::OpenContext context) {
   // $1 of a pattern table must not choose a path or a user id.
   context.substitution = maps::Substitution::forbidden;
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
   MailboxLookup lookup;
   const auto open = [&](std::string_view name) { return maps::Chain::open(name, config.text(name), context); };
   SP_TRY(lookup.mailboxes_, open("virtual_mailbox_maps"));

@@ -20,7 +20,7 @@ struct Mailbox {
 
 class MailboxLookup {
  public:
-  [[nodiscard]] static Result<MailboxLookup> create(const config::Snapshot& config);
+  [[nodiscard]] static Result<MailboxLookup> create(const config::Snapshot& config, maps::OpenContext context);
   /// The mailbox, or the outcome when there is none: unknown user (bounce), table failure or a bad id (defer).
   [[nodiscard]] net::Task<std::expected<Mailbox, delivery::Outcome>> find(std::string address) const;
 

@@ -2,6 +2,7 @@
 
 #include "delivery/virtual/deliver.hpp"
 #include "log/log.hpp"
+#include "maps/context.hpp"
 
 namespace stagepost::virtual_agent {
 namespace {
@@ -29,7 +30,7 @@ class Lookup : public testing::Test {
   }
   void TearDown() override { log::capture({}); }
   std::string find(const std::string& address) {
-    auto lookup = MailboxLookup::create(*config_);
+    auto lookup = MailboxLookup::create(*config_, maps::make_context(config_, nullptr));
     std::string shown;
     net::EventLoop loop;
     loop.run_task([](const MailboxLookup& l, std::string a, std::string& out) -> net::Task<> {

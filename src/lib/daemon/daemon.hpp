@@ -52,8 +52,8 @@ struct Needs {
 class Context;
 
 /// Runs before privileges are dropped (and before chroot), as root: opens what only root can open. The result is handed
-/// to serve through Context::prepared().
-using Prepare = Result<std::any> (*)(const config::Snapshot& config);
+/// to serve through Context::prepared(). `tables` is Context::tables().
+using Prepare = Result<std::any> (*)(const config::Snapshot& config, const maps::OpenContext& tables);
 /// The daemon. When it returns, the process ends: with status 0, or 1 after logging the error as fatal.
 using Serve = net::Task<Result<>> (*)(Context& context);
 

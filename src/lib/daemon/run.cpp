@@ -103,17 +103,15 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
   open_log(options, *normal, arguments.verbosity);
   SP_TRY(auto board, ipc::Scoreboard::attach(unique_fd(ipc::kScoreboardFd)));
   SP_TRY(auto listeners, take_listeners(arguments.listeners));
-  std::any prepared;
-  if (options.prepare != nullptr) { SP_TRY(prepared, options.prepare(*normal)); }
   maps::OpenContext tables = maps::make_context(normal, nullptr);
   maps::preload_modules(*normal, tables);
-  SP_TRY(confine(options, arguments, *normal));
-  ::fcntl(ipc::kStatusFd, F_SETFD, FD_CLOEXEC);
-  auto owned = std::make_unique<Context::Impl>(options, std::move(arguments), std::move(normal), std::move(stressed),
+  auto owned = std::make_unique<Context::Impl>(options, std::move(arguments), normal, std::move(stressed),
                                                std::move(board), std::move(listeners), std::move(tables));
   Context::Impl& impl = *owned;
   Context context(std::move(owned));
-  impl.prepared = std::move(prepared);
+  if (options.prepare != nullptr) { SP_TRY(impl.prepared, options.prepare(*normal, impl.tables)); }
+  SP_TRY(confine(options, impl.arguments, *normal));
+  ::fcntl(ipc::kStatusFd, F_SETFD, FD_CLOEXEC);
   impl.loop.on_signal(SIGTERM, [&impl] { impl.begin_shutdown(); });
   impl.loop.on_signal(SIGINT, [&impl] { impl.begin_shutdown(); });
   Result<> outcome;

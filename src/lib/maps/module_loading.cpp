@@ -196,6 +196,8 @@ std::shared_ptr<const Registry> types_with_modules(const config::Snapshot& confi
   for (const auto& [type, path] : paths) {
     if (Registry::built_in()->find(type) == nullptr) { registry->add(type, module_type(type, path)); }
   }
+  // A process that may open the table itself does.
+  registry->add("proxy", [](std::string_view name, const OpenContext& inner) { return open(name, inner); });
   for (const char* type : {"btree", "hash"}) {
     if (registry->find(type) == nullptr) { registry->add(type, lmdb_type_named(type)); }
   }

@@ -18,6 +18,7 @@
 #include "config/registry.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
+#include "maps/context.hpp"
 #include "maps/table_builder.hpp"
 
 namespace stagepost::maps {
@@ -284,11 +285,10 @@ int run_table_command(int argc, char** argv, const CommandVariant& variant) {
   }
   log::open(settings);
 
-  OpenContext context;
+  OpenContext context = make_context(*configuration, nullptr);
   context.fold = arguments.fold;
+  context.nul = arguments.build.nul;
   context.utf8 = arguments.utf8 && snapshot.boolean("smtputf8_enable") ? Utf8::check : Utf8::off;
-  context.lmdb_map_size_bytes = static_cast<std::size_t>(snapshot.integer("lmdb_map_size"));
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
   arguments.build.format = variant.format;
   arguments.build.host_name = snapshot.text("myhostname");
   const auto done =

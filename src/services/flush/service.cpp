@@ -208,11 +208,9 @@ class Service {
 
 net::Task<Result<>> serve(daemon::Context& context) {
   const config::SnapshotPtr config = context.config();
-  maps::OpenContext open;
-  open.warn = [](std::string_view line) { log::warning("{}", line); };
   const auto parents = maps::parent_style(config->text("parent_domain_matches_subdomains"), "fast_flush_domains");
   auto domains = maps::MatchList::create("fast_flush_domains", config->text("fast_flush_domains"),
-                                         {.style = maps::MatchStyle::domains, .parents = parents}, open);
+                                         {.style = maps::MatchStyle::domains, .parents = parents}, context.tables());
   if (!domains) { co_return std::unexpected(domains.error()); }
   Service service(context, *config, std::move(*domains));
   context.on_wakeup([&service] { service.start_refresh(false); });

@@ -12,7 +12,7 @@ namespace {
 using namespace stagepost;
 
 /// As root: the log's directory is usually not mail_owner's. The descriptor is shared because std::any copies.
-Result<std::any> prepare(const config::Snapshot& config) {
+Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext& /*tables*/) {
   SP_TRY(auto file, postlogd::open_log_file(config.text("maillog_file"), config.list("maillog_file_prefixes")));
   return std::make_any<std::shared_ptr<unique_fd>>(std::make_shared<unique_fd>(std::move(file)));
 }

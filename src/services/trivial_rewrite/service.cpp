@@ -79,8 +79,8 @@ net::Task<Result<>> serve(daemon::Context& context) {
   Shared shared;
   shared.config = context.config();
   const config::Snapshot& config = *shared.config;
-  SP_CO_TRY(shared.tables, Tables::create(shared.config, Purpose::mail));
-  SP_CO_TRY(shared.verify_tables, Tables::create(shared.config, Purpose::verify));
+  SP_CO_TRY(shared.tables, Tables::create(shared.config, Purpose::mail, context.tables()));
+  SP_CO_TRY(shared.verify_tables, Tables::create(shared.config, Purpose::verify, context.tables()));
   shared.rules = read_rules(config, Purpose::mail);
   shared.verify_rules = read_rules(config, Purpose::verify);
   shared.local = rewrite_options(config, clients::RewriteContext::local);

@@ -14,11 +14,10 @@ std::string name_for(Purpose purpose, std::string_view parameter) {
 
 }  // namespace
 
-Result<std::unique_ptr<Tables>> Tables::create(config::SnapshotPtr snapshot, Purpose purpose) {
+Result<std::unique_ptr<Tables>> Tables::create(config::SnapshotPtr snapshot, Purpose purpose,
+                                               const maps::OpenContext& context) {
   const config::Snapshot& config = *snapshot;
   std::unique_ptr<Tables> tables(new Tables(std::move(snapshot)));
-  maps::OpenContext context;
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
   SP_TRY(tables->local_domains_, maps::LocalDomains::create(config, context));
 
   const std::string& parents = config.text("parent_domain_matches_subdomains");

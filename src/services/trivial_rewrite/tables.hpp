@@ -18,7 +18,8 @@ enum class Purpose : std::uint8_t { mail, verify };
 class Tables final : public Lookups {
  public:
   /// Error: unbalanced braces, a table without a type. A table that cannot be opened fails its look-ups instead.
-  [[nodiscard]] static Result<std::unique_ptr<Tables>> create(config::SnapshotPtr config, Purpose purpose);
+  [[nodiscard]] static Result<std::unique_ptr<Tables>> create(config::SnapshotPtr config, Purpose purpose,
+                                                              const maps::OpenContext& context);
 
   net::Task<Result<bool>> is_local(std::string domain) override;
   net::Task<Result<bool>> is_virtual_alias(std::string domain) override;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "maps/context.hpp"
 #include "smtpd/smtpd/services.hpp"
 
 namespace stagepost::smtpd {
@@ -115,7 +116,7 @@ class FakeServices final : public Services {
       more;
   const auto config = config::Snapshot::from_text(text, "main.cf", {});
   if (!config) { throw std::runtime_error(config.error().message()); }
-  const auto policy = Policy::create(**config);
+  const auto policy = Policy::create(**config, maps::make_context(*config, nullptr));
   if (!policy) { throw std::runtime_error(policy.error().message()); }
   return *policy;
 }

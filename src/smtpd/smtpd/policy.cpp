@@ -6,14 +6,6 @@
 namespace stagepost::smtpd {
 namespace {
 
-/// The built-in table types and "proxy": this process may open the files itself, so the inner table is used.
-std::shared_ptr<const maps::Registry> table_types() {
-  auto types = std::make_shared<maps::Registry>(*maps::Registry::built_in());
-  types->add("proxy",
-             [](std::string_view name, const maps::OpenContext& context) { return maps::open(name, context); });
-  return types;
-}
-
 AccessSettings access_settings(const config::Snapshot& config) {
   const auto code = [&](std::string_view name) { return static_cast<int>(config.integer(name)); };
   AccessSettings s;
@@ -55,13 +47,8 @@ Result<maps::MatchList> address_list(const config::Snapshot& config, std::string
 
 }  // namespace
 
-Result<std::shared_ptr<const Policy>> Policy::create(const config::Snapshot& config) {
+Result<std::shared_ptr<const Policy>> Policy::create(const config::Snapshot& config, const maps::OpenContext& open) {
   auto policy = std::make_shared<Policy>();
-  maps::OpenContext open;
-  open.types = table_types();
-  open.utf8 = config.boolean("smtputf8_enable") ? maps::Utf8::check : maps::Utf8::off;
-  open.warn = [](std::string_view line) { log::warning("{}", line); };
-
   policy->settings = Settings::from(config);
   policy->access = access_settings(config);
   SP_TRY(policy->local_domains, maps::LocalDomains::create(config, open));

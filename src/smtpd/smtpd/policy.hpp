@@ -61,7 +61,8 @@ struct Policy {
   [[nodiscard]] const Rules& list(Stage stage) const { return lists[static_cast<std::size_t>(stage)]; }
 
   /// Errors: a list that can't be read, and a set of restrictions that would relay mail for everyone.
-  [[nodiscard]] static Result<std::shared_ptr<const Policy>> create(const config::Snapshot& config);
+  [[nodiscard]] static Result<std::shared_ptr<const Policy>> create(const config::Snapshot& config,
+                                                                    const maps::OpenContext& open);
 };
 
 }  // namespace stagepost::smtpd

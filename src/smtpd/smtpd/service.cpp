@@ -97,16 +97,19 @@ class ProcessServices final : public Services {
 /// The policies of the configurations in use: the normal one, and the one under stress once it is needed.
 class Policies {
  public:
+  explicit Policies(maps::OpenContext tables) : tables_(std::move(tables)) {}
+
   [[nodiscard]] Result<std::shared_ptr<const Policy>> of(const config::SnapshotPtr& config) {
     for (const auto& [known, policy] : known_) {
       if (known == config) { return policy; }
     }
-    SP_TRY(auto policy, Policy::create(*config));
+    SP_TRY(auto policy, Policy::create(*config, tables_));
     known_.emplace_back(config, policy);
     return policy;
   }
 
  private:
+  maps::OpenContext tables_;
   std::vector<std::pair<config::SnapshotPtr, std::shared_ptr<const Policy>>> known_;
 };
 
@@ -138,7 +141,7 @@ net::Task<> serve_client(net::AcceptedConnection connection, daemon::SessionCont
 
 }  // namespace
 
-Result<std::any> prepare(const config::Snapshot& config) {
+Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext& /*tables*/) {
   const Settings settings = Settings::from(config);
   if (settings.tls_level == tls::Level::none && !settings.tls_wrappermode) { return std::any(TlsPtr()); }
   auto tls_settings = tls::ServerSettings::from(config);
@@ -159,7 +162,7 @@ net::Task<Result<>> serve(daemon::Context& context) {
   if (!resolver_settings) { co_return std::unexpected(resolver_settings.error()); }
   auto resolver = dns::Resolver::create(context.loop(), std::move(*resolver_settings));
   if (!resolver) { co_return std::unexpected(resolver.error()); }
-  Policies policies;
+  Policies policies(context.tables());
   const auto policy = policies.of(context.config());
   if (!policy) { co_return std::unexpected(policy.error()); }
   const auto* const tls = std::any_cast<TlsPtr>(&context.prepared());

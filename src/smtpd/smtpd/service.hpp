@@ -8,7 +8,7 @@
 namespace stagepost::smtpd {
 
 /// Reads the TLS keys while they are readable.
-[[nodiscard]] Result<std::any> prepare(const config::Snapshot& config);
+[[nodiscard]] Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext& tables);
 [[nodiscard]] net::Task<Result<>> serve(daemon::Context& context);
 
 }  // namespace stagepost::smtpd
