@@ -325,14 +325,16 @@ std::vector<std::string> words_of(std::string_view line) {
 
 Result<std::string> help_text(std::string_view page) { return Renderer().render(page); }
 
-std::set<std::string, std::less<>> parameters_named(std::string_view page) {
-  std::set<std::string, std::less<>> names;
+ParametersNamed parameters_named(std::string_view page) {
+  ParametersNamed names;
   std::string section;
+  bool shared = false;
   for (const std::string_view line : text::split_exact(page, '\n')) {
     if (!line.starts_with('.')) { continue; }
     const std::vector<std::string> words = words_of(line.substr(1));
     if (words.empty()) { continue; }
     if (words.front() == "Sh") { section = words.size() > 1 ? words[1] : ""; }
+    if (words.front() == "Sh" || words.front() == "Ss") { shared = line == ".Ss Parameters of all daemons"; }
     if (section == "COMPATIBILITY" || section == "SEE") { continue; }
     bool parameter = false;
     for (const std::string& word : words) {
@@ -341,7 +343,7 @@ std::set<std::string, std::less<>> parameters_named(std::string_view page) {
       } else if (word.size() == 2 && text::is_upper(word[0]) && text::is_lower(word[1])) {
         parameter = false;
       } else if (parameter && !closes(word) && !opens(word)) {
-        names.insert(unescape(word));
+        (shared ? names.all_daemons : names.own).insert(unescape(word));
       }
     }
   }

@@ -15,9 +15,12 @@ namespace stagepost::manual {
 /// Error: a macro that is not known, with its line.
 [[nodiscard]] Result<std::string> help_text(std::string_view page);
 
-/// The parameters (.Va) the page names as read by its program: in all sections but those on compatibility and on other
-/// pages.
-[[nodiscard]] std::set<std::string, std::less<>> parameters_named(std::string_view page);
+/// The parameters (.Va) that a page names as read, in all sections but those on compatibility and on other pages.
+struct ParametersNamed {
+  std::set<std::string, std::less<>> own;          ///< by the page's program
+  std::set<std::string, std::less<>> all_daemons;  ///< below "Parameters of all daemons", which master(8) has
+};
+[[nodiscard]] ParametersNamed parameters_named(std::string_view page);
 
 /// Words of a macro line; a "..." is one word. Escapes are left in.
 [[nodiscard]] std::vector<std::string> words_of(std::string_view line);

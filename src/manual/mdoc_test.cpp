@@ -50,6 +50,8 @@ inner
 .El
 .Sh PARAMETERS
 .It Va smtp_timeout , "lmtp_timeout"
+.Ss Parameters of all daemons
+.It Va max_use
 .Sh EXAMPLES
 .Dl postx -c /etc 'a = b'
 .Sh COMPATIBILITY
@@ -92,8 +94,9 @@ TEST(Mdoc, AnUnknownMacroIsAnErrorThatNamesItsLine) {
 }
 
 TEST(Mdoc, ParametersAreThoseTheProgramReads) {
-  EXPECT_THAT(parameters_named(kPage),
-              UnorderedElementsAre("relayhost", "mydestination", "Va", "smtp_timeout", "lmtp_timeout"));
+  const ParametersNamed names = parameters_named(kPage);
+  EXPECT_THAT(names.own, UnorderedElementsAre("relayhost", "mydestination", "Va", "smtp_timeout", "lmtp_timeout"));
+  EXPECT_THAT(names.all_daemons, UnorderedElementsAre("max_use"));
 }
 
 TEST(Mdoc, WordsMayBeQuoted) {

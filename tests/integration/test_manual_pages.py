@@ -162,3 +162,52 @@ def test_pages_are_installed_where_manpage_directory_says(tmp_path):
     for link, target in (("mailq.1", "sendmail.1"), ("newaliases.1", "sendmail.1"), ("lmtp.8", "smtp.8")):
         path = root / f"man{link[-1]}" / link
         assert path.is_symlink() and path.resolve().name == target
+
+
+COMMANDS = sorted(name for name, (kind, _) in PROGRAMS.items() if kind == "COMMAND")
+# Long options that every command has.
+SHARED = {"help", "version"}
+
+
+def run_command(name, *arguments):
+    path = BUILD / "bin" / name
+    if not path.exists():
+        if os.environ.get("STAGEPOST_TEST_REQUIRED"):
+            pytest.fail(f"{path} is not built")
+        pytest.skip(f"{path} is not built")
+    return subprocess.run([path, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_long_options_are_those_of_the_program(name):
+    _, directory = PROGRAMS[name]
+    sources = [path for path in directory.glob("*.cpp") if not path.name.endswith(("_test.cpp", "_fuzz.cpp"))]
+    known = {option for path in sources for option in re.findall(r'"--([a-z][a-z-]+)"', path.read_text())} | SHARED
+    described = {word[1:] for word in macro_words(page_of(name).read_text(), "Fl") if re.fullmatch(r"-[a-z][a-z-]+", word)}
+    assert described == known
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_every_option(name):
+    done = run_command(name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{name} - ")
+    assert f"man {name}\n" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    # "-x", or one of several letters behind a dash in the synopsis.
+    shown = set("".join(re.findall(r"(?<![\w-])-([A-Za-z0-9#]+)", done.stdout)))
+    if name in OPTIONS:
+        assert options_of(name) - shown == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_mistyped_long_option_is_one_line_with_the_right_one(name):
+    done = run_command(name, "--hlep")
+    assert done.returncode != 0 and done.stdout == ""
+    assert done.stderr == f'{name}: fatal: unknown option --hlep (did you mean --help?); "{name} --help" lists the options\n'
+
+
+def test_verbs_of_postfix_are_in_its_page():
+    verbs = set(re.findall(r'\{"([a-z-]+)", Command::', (SOURCE / "src/commands/postfix/options.cpp").read_text()))
+    assert len(verbs) > 5, "the verbs are written differently now; this test must follow"
+    assert verbs - set(macro_words(page_of("postfix").read_text(), "Cm")) == set()

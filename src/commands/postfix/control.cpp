@@ -10,6 +10,7 @@
 
 #include <fmt/core.h>
 
+#include "base/safe_text.hpp"
 #include "base/sys.hpp"
 #include "commands/postfix/announce.hpp"
 #include "commands/postfix/integrity.hpp"
@@ -259,7 +260,10 @@ int run(int argc, char** argv) {
   const auto command = command_named(options->command);
   if (!command) {
     const Announcer say(**config);
-    say.fatal(fmt::format("unknown command: '{}'. Usage: postfix {}", options->command, kCommands));
+    const std::string_view nearest = nearest_command(options->command);
+    const std::string suggestion = nearest.empty() ? "" : fmt::format(". Did you mean {}?", nearest);
+    say.fatal(
+        fmt::format("unknown command: '{}'. Usage: postfix {}{}", printable(options->command), kCommands, suggestion));
     return 1;
   }
   return Control(*options, *config).execute(*command);

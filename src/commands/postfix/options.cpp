@@ -1,8 +1,11 @@
 // See the header.
 #include "commands/postfix/options.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
+
+#include "base/nearest_name.hpp"
 
 namespace stagepost::postfix {
 namespace {
@@ -26,6 +29,12 @@ std::optional<Command> command_named(std::string_view name) {
     if (text == name) { return command; }
   }
   return std::nullopt;
+}
+
+std::string_view nearest_command(std::string_view name) {
+  std::array<std::string_view, kNames.size()> names;
+  std::ranges::transform(kNames, names.begin(), [](const auto& entry) { return entry.first; });
+  return nearest_name(name, names);
 }
 
 Result<Options> parse_options(const std::vector<std::string>& arguments) {

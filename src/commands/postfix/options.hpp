@@ -27,5 +27,7 @@ inline constexpr std::string_view kCommands =
 /// `arguments` without the program name. Error: kUsage, with the bad option in front where there is one.
 [[nodiscard]] Result<Options> parse_options(const std::vector<std::string>& arguments);
 [[nodiscard]] std::optional<Command> command_named(std::string_view name);
+/// The command that a mistyped name is close to; empty when there is none.
+[[nodiscard]] std::string_view nearest_command(std::string_view name);
 
 }  // namespace stagepost::postfix

@@ -29,6 +29,8 @@ TEST(Options, EveryCommandHasItsName) {
   EXPECT_EQ(command_named("set-permissions"), Command::set_permissions);
   EXPECT_FALSE(command_named("Start").has_value());
   EXPECT_FALSE(command_named("").has_value());
+  EXPECT_EQ(nearest_command("relaod"), "reload");
+  EXPECT_EQ(nearest_command("frobnicate"), "");
 }
 
 }  // namespace
