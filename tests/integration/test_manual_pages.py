@@ -14,7 +14,7 @@ PAGES = sorted((SOURCE / "docs/man").glob("*.[158]"))
 # Pages made while the project is built.
 GENERATED = {"postconf.5"}
 # Manual pages that are the system's.
-FOREIGN = {"syslog(3)", "flock(2)", "listen(2)", "strftime(3)", "postmulti(1)"}
+FOREIGN = {"syslog(3)", "flock(2)", "listen(2)", "strftime(3)"}
 # Where a program's options are, as text that the options are the first group of.
 GETOPT = r'getopt\(argc, argv, "([^"]+)"'
 OPTIONS = {
@@ -24,8 +24,10 @@ OPTIONS = {
     "postdrop": ("src/commands/postdrop/postdrop.cpp", GETOPT),
     "postfix": ("src/commands/postfix/options.cpp", r"argument\[i\] == '(.)'"),
     "postkick": ("src/commands/postkick/main.cpp", GETOPT),
+    "postlock": ("src/commands/postlock/postlock.cpp", r'getopt\(argc, argv, "\+([^"]+)"'),
     "postlog": ("src/commands/postlog/main.cpp", GETOPT),
     "postmap": ("src/commands/postmap/main.cpp", r'\.options = "([^"]+)"'),
+    "postmulti": ("src/commands/postmulti/options.cpp", r'getopt\(argc, argv, "\+([^"]+)"'),
     "postqueue": ("src/commands/postqueue/options.cpp", GETOPT),
     "postsuper": ("src/commands/postsuper/postsuper.cpp", GETOPT),
     "sendmail": ("src/commands/sendmail/options.cpp", r'kWith(?:out)?Value = "([^"]+)"|letter == \'(.)\''),

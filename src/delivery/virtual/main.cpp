@@ -25,7 +25,7 @@ net::Task<Result<>> serve(daemon::Context& context) {
   const config::Snapshot& config = *context.config();
   auto mailboxes = virtual_agent::MailboxLookup::create(config, context.tables());
   if (!mailboxes) { co_return std::unexpected(mailboxes.error()); }
-  auto styles = delivery::parse_lock_styles(config.text("virtual_mailbox_lock"));
+  auto styles = delivery::parse_lock_styles(config.text("virtual_mailbox_lock"), "virtual_mailbox_lock");
   if (!styles) { co_return std::unexpected(std::move(styles.error()).within("virtual_mailbox_lock")); }
   const Agent agent{std::move(*mailboxes),
                     {.styles = std::move(*styles),

@@ -7,6 +7,7 @@
 #include "base/latency_histogram.hpp"
 #include "base/result.hpp"
 #include "base/safe_text.hpp"
+#include "base/subprocess.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
 
@@ -108,6 +109,15 @@ TEST(Sys, ReplaceFileIsReadBackAndLimited) {
   EXPECT_EQ(sys::list_directory(directory).value(), std::vector<std::string>{"file"});
   ASSERT_TRUE(sys::unlink(path));
   ::rmdir(directory);
+}
+
+TEST(Subprocess, TellsTheExitStatusAndPassesEnvironment) {
+  EXPECT_EQ(sys::run_program({"/bin/sh", "-c", "exit 5"}).value(), 5);
+  EXPECT_EQ(sys::run_program({"sh", "-c", "kill -9 $$"}).value(), 1) << "ended by a signal";
+  EXPECT_EQ(sys::run_program({"sh", "-c", "test \"$STAGEPOST_X\" = 'a b'"}, {{"STAGEPOST_X", "a b"}}).value(), 0);
+  const auto missing = sys::run_program({"/nonexistent/program"});
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_TRUE(missing.error().is(std::errc::no_such_file_or_directory));
 }
 
 }  // namespace

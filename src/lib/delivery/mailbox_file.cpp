@@ -1,76 +1,17 @@
 #include "delivery/mailbox_file.hpp"
 
 #include <cerrno>
-#include <ctime>
 #include <fcntl.h>
 #include <optional>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
 
 #include "base/sys.hpp"
-#include "base/text.hpp"
+#include "delivery/mailbox_lock.hpp"
 #include "log/log.hpp"
 
 namespace stagepost::delivery {
 namespace {
-
-/// "mailbox.lock" beside the mailbox; removed when this goes away.
-class DotLock {
- public:
-  static Result<DotLock> acquire(const std::string& mailbox, const LockPolicy& policy) {
-    const std::string path = mailbox + ".lock";
-    for (unsigned attempt = 0;; ++attempt) {
-      const auto file = sys::open(path, O_WRONLY | O_CREAT | O_EXCL, 0444);
-      if (file) { return DotLock(path); }
-      if (!file.error().is(std::errc::file_exists)) {
-        return std::unexpected(Error{file.error().code, "unable to create lock file " + path});
-      }
-      const auto st = sys::stat(path);
-      if (st && std::time(nullptr) - st->st_mtime > policy.stale_lock_time.count()) {
-        [[maybe_unused]] const auto removed = sys::unlink(path);
-        continue;
-      }
-      if (attempt + 1 >= policy.attempts) {
-        return failure("unable to create lock file " + path, std::errc::resource_unavailable_try_again);
-      }
-      std::this_thread::sleep_for(policy.delay);
-    }
-  }
-  DotLock(DotLock&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  DotLock& operator=(DotLock&&) = delete;
-  ~DotLock() {
-    if (!path_.empty()) { ::unlink(path_.c_str()); }
-  }
-
- private:
-  explicit DotLock(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
-
-Result<> lock_file(int fd, const std::string& path, const LockPolicy& policy) {
-  for (unsigned attempt = 0;; ++attempt) {
-    bool locked = true;
-    bool has_flock = false;
-    if (policy.styles.contains(LockStyle::flock)) {
-      has_flock = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
-      locked = has_flock;
-    }
-    if (locked && policy.styles.contains(LockStyle::fcntl)) {
-      struct flock whole{};
-      whole.l_type = F_WRLCK;
-      whole.l_whence = SEEK_SET;
-      locked = ::fcntl(fd, F_SETLK, &whole) == 0;
-    }
-    if (locked) { return {}; }
-    if (has_flock) { ::flock(fd, LOCK_UN); }  // hold nothing while waiting for the rest
-    if (attempt + 1 >= policy.attempts) {
-      return failure("unable to lock for exclusive access: " + path, std::errc::resource_unavailable_try_again);
-    }
-    std::this_thread::sleep_for(policy.delay);
-  }
-}
 
 Result<> append(const unique_fd& file, queue::MessageReader& reader, const queue::Envelope& envelope,
                 const CopyOptions& options, std::uint64_t limit) {
@@ -94,22 +35,6 @@ bool is_special(const std::string& path) {
 }
 
 }  // namespace
-
-Result<std::set<LockStyle>> parse_lock_styles(std::string_view list) {
-  std::set<LockStyle> styles;
-  for (const std::string_view word : text::split(list, ", \t\r\n")) {
-    if (word == "flock") {
-      styles.insert(LockStyle::flock);
-    } else if (word == "fcntl") {
-      styles.insert(LockStyle::fcntl);
-    } else if (word == "dotlock") {
-      styles.insert(LockStyle::dotlock);
-    } else {
-      return failure("unknown lock style \"" + std::string(word) + "\"");
-    }
-  }
-  return styles;
-}
 
 Result<> deliver_to_mailbox(const std::string& path, const Identity& identity, queue::MessageReader& reader,
                             const queue::Envelope& envelope, const CopyOptions& options, const MailboxLimits& limits,
@@ -172,7 +97,7 @@ Result<> deliver_to_mailbox(const std::string& path, const Identity& identity, q
     return failure("file has " + std::to_string(st.st_nlink) + " hard links", std::errc::too_many_links);
   }
   if (rules.own_file && st.st_uid != identity.uid && ::getuid() == 0) { return not_owned(); }
-  SP_TRY(lock_file(file->get(), path, locks));
+  SP_TRY(lock_mailbox(file->get(), path, locks));
   return append(*file, reader, envelope, options, limits.size_limit_bytes);
 }
 

@@ -1,27 +1,14 @@
 // Delivery into a mailbox file (mbox format): locked, appended, synced, and cut back to its old length on failure.
 #pragma once
 
-#include <set>
 #include <string>
-#include <string_view>
 
 #include "delivery/content_copy.hpp"
 #include "delivery/identity.hpp"
+#include "delivery/mailbox_lock.hpp"
 #include "delivery/maildir.hpp"
 
 namespace stagepost::delivery {
-
-/// How the file is locked against other writers (parameters mailbox_delivery_lock, virtual_mailbox_lock).
-enum class LockStyle { flock, fcntl, dotlock };
-/// Unknown words are an error.
-[[nodiscard]] Result<std::set<LockStyle>> parse_lock_styles(std::string_view list);
-
-struct LockPolicy {
-  std::set<LockStyle> styles{LockStyle::fcntl, LockStyle::dotlock};
-  unsigned attempts = 20;                     ///< deliver_lock_attempts
-  std::chrono::seconds delay{1};              ///< deliver_lock_delay
-  std::chrono::seconds stale_lock_time{500};  ///< stale_lock_time
-};
 
 struct MailboxRules {
   /// Character devices and FIFOs too, without a lock (aliases(5): "/dev/null"); a dot lock that cannot be made is only
