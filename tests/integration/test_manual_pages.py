@@ -145,6 +145,23 @@ def test_parameters_a_program_reads_are_in_its_page(name):
     assert (read & REGISTRY) - known == set()
 
 
+def test_parameters_the_libraries_read_are_in_some_page():
+    """postconf(5) takes from the pages who reads a parameter, so one that no page names would count as unused."""
+    named = set()
+    for page in PAGES:
+        if page.suffix != ".5":
+            text = re.sub(r"(?ms)^\.Sh (?:COMPATIBILITY|SEE ALSO)$.*?(?=^\.Sh |\Z)", "", page.read_text())
+            named |= parameters_in(text)
+    named |= {name.replace("smtp_", "lmtp_", 1) for name in named if name.startswith("smtp_")}
+    read = {}
+    for path in (SOURCE / "src/lib").rglob("*.cpp"):
+        # The configuration layer knows every name.
+        if path.parent.name != "config" and not path.name.endswith(("_test.cpp", "_fuzz.cpp")):
+            read.update({name: path.name for name in re.findall(r'"([a-z0-9_]+)"', path.read_text())})
+    missing = {name: path for name, path in read.items() if name in REGISTRY - named}
+    assert missing == {}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_references_lead_somewhere(page):
     names = {path.name for path in PAGES} | GENERATED
