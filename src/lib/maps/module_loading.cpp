@@ -110,6 +110,7 @@ TableType module_type(const std::string& type, const std::string& path) {
   };
   if (type == "hash" || type == "btree") {
     how.file_suffix = ".db";
+    how.label = TableType::Label::file;
     how.write = [type, path](std::string_view name,
                              const TableWriter::Options& options) -> Result<std::unique_ptr<TableWriter>> {
       SP_TRY(const ModuleType* found, find_type(path, type));

@@ -7,6 +7,7 @@
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "maps/braces.hpp"
+#include "maps/cdb_file.hpp"
 #include "maps/cidr_table.hpp"
 #include "maps/combined_tables.hpp"
 #include "maps/fold.hpp"
@@ -161,6 +162,7 @@ TableType source_type(Opener open) { return {.open = std::move(open), .is_source
 
 Registry make_built_in() {
   Registry registry;
+  registry.add("cdb", cdb_type());
   registry.add("cidr", source_type(open_cidr));
   registry.add("environ", open_environ);
   registry.add("fail", open_fail);

@@ -69,6 +69,10 @@ struct TableType {
   WriterOpener write = {};
   /// With `write`: the file of the table `name` is `name` + this.
   std::string file_suffix = {};
+  /// How postmap calls a table in its warnings: "lmdb:name", "name.db" or "name", as Postfix does for each type.
+  enum class Label : std::uint8_t { type_and_name, file, name } label = Label::type_and_name;
+  /// Entries can be added and removed (postmap -i, -d).
+  bool changeable = true;
   /// Reads the source text at each opening (texthash, regexp, pcre, cidr): what to say to who wants to change it.
   bool is_source = false;
 };
@@ -76,7 +80,7 @@ struct TableType {
 /// Table types by name. Immutable once shared.
 class Registry {
  public:
-  /// cidr environ fail inline internal lmdb pcre pipemap randmap regexp static texthash unionmap unix
+  /// cdb cidr environ fail inline internal lmdb pcre pipemap randmap regexp static texthash unionmap unix
   [[nodiscard]] static const std::shared_ptr<const Registry>& built_in();
 
   /// A later entry replaces an earlier one.

@@ -159,6 +159,23 @@ mode_t new_file_mode(const struct stat& source, const BuildOptions& options) {
   return options.default_mode ? 0644U : (source.st_mode & (S_IRGRP | S_IROTH)) | S_IRUSR | S_IWUSR;
 }
 
+std::string label_of(const TableType& how, std::string_view type, const std::string& name) {
+  switch (how.label) {
+    case TableType::Label::file:
+      return name + how.file_suffix;
+    case TableType::Label::name:
+      return name;
+    case TableType::Label::type_and_name:
+      break;
+  }
+  return fmt::format("{}:{}", type, name);
+}
+
+Result<> require_changeable(const TableType& how, std::string_view type) {
+  if (how.changeable) { return {}; }
+  return failure(fmt::format("{} tables can only be built as a whole: entries can be neither added nor removed", type));
+}
+
 TableWriter::Options writer_options(TableWriter::Mode mode, mode_t file_mode, const BuildOptions& options,
                                     const OpenContext& context) {
   return {.mode = mode,
@@ -173,7 +190,7 @@ Result<> write_table(const TableType& how, std::string_view type, const std::str
                      const OpenContext& context) {
   const SignalsPostponed postponed;
   SP_TRY(auto writer, how.write(name, writer_options(mode, file_mode, options, context)));
-  auto built = Builder(std::move(writer), fmt::format("{}:{}", type, name), source_name, options, context).run(source);
+  auto built = Builder(std::move(writer), label_of(how, type, name), source_name, options, context).run(source);
   if (!built && built.error().context.starts_with("error updating ") && built.error().context.contains(": MDB_")) {
     // Postfix names the table here, not the file.
     const std::string& text = built.error().context;
@@ -200,6 +217,7 @@ Result<> build_table(std::string_view type, const std::string& name, const Build
 Result<> update_table(std::string_view type, const std::string& name, std::string_view source_name,
                       std::string_view source, const BuildOptions& options, const OpenContext& context) {
   SP_TRY(const TableType* how, writable_type(type, context));
+  SP_TRY(require_changeable(*how, type));
   // The table may have no source file; then its own owner decides.
   auto status = sys::stat(name);
   if (!status) { status = sys::stat(name + how->file_suffix); }
@@ -218,6 +236,7 @@ Result<std::size_t> erase_from_table(std::string_view type, const std::string& n
     return failure(how->is_source ? fmt::format("{}:{} map requires O_RDONLY access mode", type, name)
                                   : fmt::format("table {}:{}: delete operation is not supported", type, name));
   }
+  SP_TRY(require_changeable(*how, type));
   const auto status = sys::stat(name + how->file_suffix);
   if (!status) {
     if (status.error().is(std::errc::no_such_file_or_directory)) { return std::size_t{0}; }
