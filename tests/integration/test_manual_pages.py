@@ -30,6 +30,7 @@ OPTIONS = {
     "postmulti": ("src/commands/postmulti/options.cpp", r'getopt\(argc, argv, "\+([^"]+)"'),
     "postqueue": ("src/commands/postqueue/options.cpp", GETOPT),
     "postsuper": ("src/commands/postsuper/postsuper.cpp", GETOPT),
+    "qshape": ("src/commands/qshape/qshape.cpp", GETOPT),
     "sendmail": ("src/commands/sendmail/options.cpp", r'kWith(?:out)?Value = "([^"]+)"|letter == \'(.)\''),
     "smtp-sink": ("src/commands/smtp-sink/options.cpp", r'kShortOptions = "([^"]+)"'),
     "smtp-source": ("src/commands/smtp-source/options.cpp", r'kShortOptions = "([^"]+)"'),
