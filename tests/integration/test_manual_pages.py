@@ -236,6 +236,19 @@ def test_a_mistyped_long_option_is_one_line_with_the_right_one(name):
     assert done.stderr == f'{name}: fatal: unknown option --hlep (did you mean --help?); "{name} --help" lists the options\n'
 
 
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) & {"sendmail", "postdrop", "postsuper", "postlog", "postqueue", "postkick"}))
+def test_an_error_before_the_log_is_open_is_written_once(name):
+    done = run_command(name, "-Z", "x")
+    lines = [line for line in done.stderr.splitlines() if "invalid option -- 'Z'" not in line]
+    assert done.returncode != 0 and len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"{name}: fatal: ")
+
+
+def test_a_mistyped_priority_is_an_error_with_the_right_one():
+    done = run_command("postlog", "-p", "warnig", "text")
+    assert (done.returncode, done.stderr) == (1, "postlog: fatal: invalid priority: warnig (did you mean warning?)\n")
+
+
 def test_verbs_of_postfix_are_in_its_page():
     verbs = set(re.findall(r'\{"([a-z-]+)", Command::', (SOURCE / "src/commands/postfix/options.cpp").read_text()))
     assert len(verbs) > 5, "the verbs are written differently now; this test must follow"

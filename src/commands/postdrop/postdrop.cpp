@@ -201,7 +201,7 @@ int run(int argc, char** argv) {
   } catch (const Fatal& fatal) {
     if (g_unfinished[0] != '\0') { ::unlink(g_unfinished); }
     fmt::print(stderr, "postdrop: fatal: {}\n", fatal.text);
-    log::warning("uid={}: {}", ::getuid(), fatal.text);
+    if (log::opened()) { log::warning("uid={}: {}", ::getuid(), fatal.text); }
     return fatal.status;
   }
 }

@@ -1,4 +1,5 @@
 // postlog(1): lets scripts log as the mail system does.
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <iostream>
@@ -11,6 +12,8 @@
 #include <fmt/format.h>
 
 #include "base/command_help.hpp"
+#include "base/nearest_name.hpp"
+#include "base/safe_text.hpp"
 #include "config/log_settings.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
@@ -21,17 +24,26 @@ using namespace stagepost;
 
 constexpr std::string_view kUsage = "usage: postlog [-c config_dir] [-i] [-p priority] [-t tag] [-v] [text...]";
 
+constexpr std::array<std::pair<std::string_view, log::Level>, 6> kLevels{{{"info", log::Level::info},
+                                                                          {"warn", log::Level::warning},
+                                                                          {"warning", log::Level::warning},
+                                                                          {"error", log::Level::error},
+                                                                          {"fatal", log::Level::fatal},
+                                                                          {"panic", log::Level::panic}}};
+
 std::optional<log::Level> level_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, log::Level>, 6> kLevels{{{"info", log::Level::info},
-                                                                            {"warn", log::Level::warning},
-                                                                            {"warning", log::Level::warning},
-                                                                            {"error", log::Level::error},
-                                                                            {"fatal", log::Level::fatal},
-                                                                            {"panic", log::Level::panic}}};
   for (const auto& [text, level] : kLevels) {
     if (text == name) { return level; }
   }
   return std::nullopt;
+}
+
+std::string invalid_priority(std::string_view name) {
+  std::array<std::string_view, kLevels.size()> names;
+  std::ranges::transform(kLevels, names.begin(), [](const auto& entry) { return entry.first; });
+  const std::string_view nearest = nearest_name(name, names);
+  return fmt::format("invalid priority: {}{}", printable(name),
+                     nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest));
 }
 
 int usage(std::string_view problem) {
@@ -58,7 +70,7 @@ int main(int argc, char** argv) {
         break;  // the process id is always logged
       case 'p': {
         const auto named = level_of(::optarg);
-        if (!named) { return usage(fmt::format("invalid priority: {}", ::optarg)); }
+        if (!named) { return usage(invalid_priority(::optarg)); }
         level = *named;
         break;
       }

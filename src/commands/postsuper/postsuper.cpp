@@ -42,7 +42,7 @@ struct Fatal {
 // One line to the log and to the terminal, as Postfix's commands do.
 void report(log::Level level, std::string_view text) {
   fmt::print(stderr, "postsuper: {}\n", log::labelled(level, text));
-  log::write(level, text);
+  if (log::opened()) { log::write(level, text); }
 }
 
 void warn(std::string_view text) { report(log::Level::warning, text); }

@@ -196,7 +196,7 @@ int run(int argc, char** argv) {
     return dispatch(*options, **config);
   } catch (const Fatal& fatal) {
     fmt::print(stderr, "{}: fatal: {}\n", program, fatal.text);
-    log::fatal("{}", fatal.text);
+    if (log::opened()) { log::fatal("{}", fatal.text); }
     return fatal.status;
   }
 }

@@ -233,6 +233,8 @@ void capture(std::function<void(Level, std::string_view)> sink) { state().captur
 
 bool verbose() { return state().settings.verbose; }
 
+bool opened() { return state().logger != nullptr || state().captured; }
+
 void write(Level level, std::string_view text) noexcept {
   try {
     State& s = state();

@@ -40,6 +40,8 @@ void open(const Settings& settings);
 void capture(std::function<void(Level, std::string_view)> sink);
 
 [[nodiscard]] bool verbose();
+/// Whether there is a log yet. Before, lines go to stderr, where a command has written its error already.
+[[nodiscard]] bool opened();
 /// Writes one line; bytes that are not printable become '?'. Never throws, never blocks longer than 100 ms.
 void write(Level level, std::string_view text) noexcept;
 
