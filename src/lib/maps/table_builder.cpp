@@ -1,6 +1,7 @@
 // See table_builder.hpp.
 #include "maps/table_builder.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <ctime>
 #include <fcntl.h>
@@ -189,7 +190,9 @@ Result<> write_table(const TableType& how, std::string_view type, const std::str
                      std::string_view source, TableWriter::Mode mode, mode_t file_mode, const BuildOptions& options,
                      const OpenContext& context) {
   const SignalsPostponed postponed;
-  SP_TRY(auto writer, how.write(name, writer_options(mode, file_mode, options, context)));
+  TableWriter::Options writing = writer_options(mode, file_mode, options, context);
+  writing.expected_entries = static_cast<std::size_t>(std::ranges::count(source, '\n'));
+  SP_TRY(auto writer, how.write(name, writing));
   auto built = Builder(std::move(writer), label_of(how, type, name), source_name, options, context).run(source);
   if (!built && built.error().context.starts_with("error updating ") && built.error().context.contains(": MDB_")) {
     // Postfix names the table here, not the file.

@@ -30,6 +30,7 @@ class TableWriter {
     mode_t file_mode = 0644;  ///< of a file that did not exist; an existing one keeps its owner and mode
     std::size_t map_size_bytes = 16'777'216;  ///< lmdb: to start with; doubled as often as needed
     std::size_t cache_size_bytes = 0;         ///< hash, btree: berkeley_db_create_buffer_size; 0: the library's own
+    std::size_t expected_entries = 0;         ///< a guess, for types that profit from it; 0: unknown
     TrailingNul nul = TrailingNul::either;
   };
 
