@@ -8,8 +8,8 @@ int main(int argc, char** argv) {
   constexpr CommandVariant kPostalias{
       .name = "postalias",
       .format = SourceFormat::aliases,
-      .options = "c:d:finNopq:rsuvw",
-      .usage = "[-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+      .options = "c:d:fijnNopq:rsuvw",
+      .usage = "[-Nfijnoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
       .separator = ":",
   };
   return run_table_command(argc, argv, kPostalias);

@@ -100,7 +100,8 @@ TableType module_type(const std::string& type, const std::string& path) {
     std::string full_name = fmt::format("{}:{}", type, name);
     if (found->connect != nullptr) {
       SP_TRY(auto client, found->connect(name, module_context(context)));
-      return std::make_unique<BlockingTable>(std::move(full_name), std::move(client), context.loop);
+      return std::make_unique<BlockingTable>(std::move(full_name), std::move(client),
+                                             context.may_block ? nullptr : context.loop);
     }
     SP_TRY(auto table, found->open(name, module_context(context)));
     return std::make_unique<FileModuleTable>(std::move(full_name), std::move(table));

@@ -35,9 +35,11 @@ enum class Utf8 : std::uint8_t { off, check };
 
 struct OpenContext {
   std::shared_ptr<const Registry> types;  ///< null: the built-in ones
-  /// Where tables wait for servers and threads; it outlives the tables. Null, in a command without a loop: types whose
-  /// client library blocks answer in find_now(), types that need a loop cannot be opened.
+  /// Where tables wait for servers and threads; it outlives the tables. Null, in a command without a loop: as
+  /// may_block; types that need a loop cannot be opened.
   net::EventLoop* loop = nullptr;
+  /// A command that has nothing else to do: client libraries may block the caller's thread.
+  bool may_block = false;
   Access access = Access::read;
   /// postmap -n, -N: how keys end in lmdb, hash and btree files.
   TrailingNul nul = TrailingNul::either;

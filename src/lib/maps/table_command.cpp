@@ -14,12 +14,14 @@
 #include <fmt/format.h>
 
 #include "base/safe_text.hpp"
+#include "base/sys.hpp"
 #include "base/text.hpp"
 #include "config/registry.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
 #include "maps/context.hpp"
 #include "maps/table_builder.hpp"
+#include "net/event_loop.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -30,6 +32,7 @@ struct Arguments {
   std::optional<std::string> erase;
   bool list = false;
   bool incremental = false;
+  bool json = false;
   bool utf8 = true;
   bool verbose = false;
   CaseFold fold = CaseFold::yes;
@@ -67,6 +70,9 @@ std::optional<std::string> parse_arguments(int argc, char** argv, const CommandV
       case 'i':
         arguments.incremental = true;
         break;
+      case 'j':
+        arguments.json = true;
+        break;
       case 'n':
         arguments.build.nul = TrailingNul::without;
         break;
@@ -97,15 +103,58 @@ std::optional<std::string> parse_arguments(int argc, char** argv, const CommandV
         return fmt::format("usage: {} {}", variant.name, variant.usage);
     }
   }
+  if (arguments.json && !arguments.query && !arguments.list) { return "specify -j only with -q or -s"; }
   arguments.tables.assign(argv + ::optind, argv + argc);
   if (arguments.tables.empty()) { return fmt::format("usage: {} {}", variant.name, variant.usage); }
   return std::nullopt;
 }
 
-std::vector<std::string> lines_of(std::istream& input) {
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(input, line);) { lines.push_back(std::move(line)); }
-  return lines;
+/// Lines of standard input, as they come: `before_waiting` is called when there is nothing more to work on for now.
+class InputLines {
+ public:
+  /// False at the end of the input. `line` is valid until the next call.
+  Result<bool> next(std::string_view& line, const std::function<void()>& before_waiting = {}) {
+    for (;;) {
+      const std::size_t end = buffer_.find('\n', scanned_);
+      if (end != std::string::npos || (ended_ && start_ < buffer_.size())) {
+        line = std::string_view(buffer_).substr(start_, std::min(end, buffer_.size()) - start_);
+        start_ = scanned_ = std::min(end, buffer_.size() - 1) + 1;
+        return true;
+      }
+      if (ended_) { return false; }
+      scanned_ = buffer_.size() - start_;
+      buffer_.erase(0, std::exchange(start_, 0));
+      if (buffer_.size() > kLineLimitBytes) { return failure("standard input: line is too long"); }
+      if (before_waiting) { before_waiting(); }
+      const std::size_t have = buffer_.size();
+      buffer_.resize(have + kReadBytes);
+      SP_TRY(const std::size_t got, sys::read(STDIN_FILENO, std::span(buffer_).subspan(have)));
+      buffer_.resize(have + got);
+      ended_ = got == 0;
+    }
+  }
+
+ private:
+  static constexpr std::size_t kReadBytes = 65536;
+  static constexpr std::size_t kLineLimitBytes = 64U << 20U;
+  std::string buffer_;
+  std::size_t start_ = 0;    ///< of the line to come
+  std::size_t scanned_ = 0;  ///< no newline between start_ and here
+  bool ended_ = false;
+};
+
+void append_json(std::string& out, std::string_view text) {
+  out.push_back('"');
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out.append(1, '\\').append(1, c);
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out.push_back(c);
+    }
+  }
+  out.push_back('"');
 }
 
 class TableCommand {
@@ -115,6 +164,9 @@ class TableCommand {
         arguments_(std::move(arguments)),
         context_(std::move(context)),
         default_type_(std::move(default_type)) {}
+  TableCommand(const TableCommand&) = delete;
+  TableCommand& operator=(const TableCommand&) = delete;
+  ~TableCommand() { flush(); }
 
   /// True for exit status 0.
   Result<bool> run() {
@@ -140,6 +192,12 @@ class TableCommand {
     return open(split(argument).full(), context_);
   }
 
+  void flush() {
+    std::fwrite(output_.data(), 1, output_.size(), stdout);
+    std::fflush(stdout);
+    output_.clear();
+  }
+
   Result<std::string> shown(const Table& table, std::string_view key, std::string value) const {
     if (!arguments_.build.values_are_files) { return value; }
     auto decoded = decode_base64(value);
@@ -151,8 +209,17 @@ class TableCommand {
     return *std::move(decoded);
   }
 
-  void print(std::string_view key, std::string_view value) const {
-    fmt::print("{}{}\t{}\n", key, variant_.separator, value);
+  void print(std::string_view key, std::string_view value) {
+    if (arguments_.json) {
+      output_ += "{\"key\": ";
+      append_json(output_, key);
+      output_ += ", \"value\": ";
+      append_json(output_, value);
+      output_ += "}\n";
+    } else {
+      output_.append(key).append(variant_.separator).append(1, '\t').append(value).append(1, '\n');
+    }
+    if (output_.size() > kOutputBytes) { flush(); }
   }
 
   Result<bool> list() {
@@ -176,10 +243,15 @@ class TableCommand {
     return tables;
   }
 
-  Result<Found> find(const std::vector<std::unique_ptr<Table>>& tables, const std::string& key) const {
+  static net::Task<> wait_for(Table& table, std::string key, std::optional<Result<Found>>& found) {
+    auto answer = co_await table.find(std::move(key));
+    found = std::move(answer);
+  }
+
+  Result<Found> find(const std::vector<std::unique_ptr<Table>>& tables, std::string_view key) const {
     for (const auto& table : tables) {
       auto found = table->find_now(key);
-      if (!found) { return failure(fmt::format("table {}: cannot be queried from the command line", table->name())); }
+      if (!found) { context_.loop->run_task(wait_for(*table, std::string(key), found)); }
       SP_TRY(Found value, *std::move(found));
       if (!value) { continue; }
       if (value->empty()) {
@@ -201,16 +273,18 @@ class TableCommand {
         std::vector<std::unique_ptr<Table>> one;
         one.push_back(std::move(table));
         SP_TRY(const Found found, find(one, *arguments_.query));
-        if (found) {
-          fmt::print("{}\n", *found);
-          return true;
-        }
+        if (found && arguments_.json) { print(*arguments_.query, *found); }
+        if (found && !arguments_.json) { output_.append(*found).append(1, '\n'); }
+        if (found) { return true; }
       }
       return false;
     }
     SP_TRY(const auto tables, open_all());
     bool any = false;
-    for (const std::string& key : lines_of(std::cin)) {
+    InputLines lines;
+    for (std::string_view key;;) {
+      SP_TRY(const bool more, lines.next(key, [this] { flush(); }));
+      if (!more) { break; }
       SP_TRY(const Found found, find(tables, key));
       if (found) {
         print(key, *found);
@@ -221,8 +295,17 @@ class TableCommand {
   }
 
   Result<bool> erase() {
-    const std::vector<std::string> keys =
-        *arguments_.erase == "-" ? lines_of(std::cin) : std::vector<std::string>{*arguments_.erase};
+    std::vector<std::string> keys;
+    if (*arguments_.erase == "-") {
+      InputLines lines;
+      for (std::string_view key;;) {
+        SP_TRY(const bool more, lines.next(key));
+        if (!more) { break; }
+        keys.emplace_back(key);
+      }
+    } else {
+      keys.push_back(*arguments_.erase);
+    }
     std::size_t erased = 0;
     for (const std::string& argument : arguments_.tables) {
       const Name name = split(argument);
@@ -246,10 +329,12 @@ class TableCommand {
     return true;
   }
 
+  static constexpr std::size_t kOutputBytes = 65536;
   const CommandVariant& variant_;
   Arguments arguments_;
   OpenContext context_;
   std::string default_type_;
+  std::string output_;
 };
 
 int fatal(std::string_view text) {
@@ -285,7 +370,9 @@ int run_table_command(int argc, char** argv, const CommandVariant& variant) {
   }
   log::open(settings);
 
-  OpenContext context = make_context(*configuration, nullptr);
+  net::EventLoop loop;
+  OpenContext context = make_context(*configuration, &loop);
+  context.may_block = true;
   context.fold = arguments.fold;
   context.nul = arguments.build.nul;
   context.utf8 = arguments.utf8 && snapshot.boolean("smtputf8_enable") ? Utf8::check : Utf8::off;
