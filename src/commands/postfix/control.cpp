@@ -5,17 +5,21 @@
 #include <cstdlib>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/core.h>
 
 #include "base/safe_text.hpp"
+#include "base/subprocess.hpp"
 #include "base/sys.hpp"
 #include "commands/postfix/announce.hpp"
 #include "commands/postfix/integrity.hpp"
+#include "commands/postfix/log_rotation.hpp"
 #include "commands/postfix/mail_system.hpp"
+#include "commands/postfix/multi_instance.hpp"
 #include "commands/postfix/options.hpp"
+#include "commands/postfix/upgrade.hpp"
+#include "config/log_settings.hpp"
 
 namespace stagepost::postfix {
 namespace {
@@ -39,13 +43,17 @@ class Control {
   int check();
   int flush();
   int set_permissions();
+  int upgrade_configuration();
+  int rotate();
+  int post_install();
+  /// Writes name=value arguments to main.cf where they differ from what is there.
+  Result<> write_parameters();
 
   /// Process ID, or nullopt after having said that nothing runs (or why that cannot be told).
   std::optional<pid_t> require_running();
   bool signal(pid_t pid, int number);
   std::vector<std::string> master_command(const std::string& mode) const;
   int run_program(const std::vector<std::string>& command) const;
-  void replace_by(const std::vector<std::string>& command) const;
 
   Options options_;
   config::SnapshotPtr config_;
@@ -71,23 +79,10 @@ bool Control::signal(pid_t pid, int number) {
   return true;
 }
 
-void Control::replace_by(const std::vector<std::string>& command) const {
-  std::vector<char*> argv;
-  for (const std::string& argument : command) { argv.push_back(const_cast<char*>(argument.c_str())); }
-  argv.push_back(nullptr);
-  ::execv(argv.front(), argv.data());
-}
-
 int Control::run_program(const std::vector<std::string>& command) const {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    replace_by(command);
-    fmt::print(stderr, "postfix: fatal: {}\n", errno_failure("exec " + command.front()).error().message());
-    ::_exit(127);
-  }
-  int status = 0;
-  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-  return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  const auto status = sys::run_program(command);
+  if (!status) { say_.fatal(status.error().message()); }
+  return status ? *status : 1;
 }
 
 std::vector<std::string> Control::master_command(const std::string& mode) const {
@@ -122,6 +117,10 @@ int Control::check() {
 }
 
 int Control::start(bool foreground) {
+  if (foreground && (!config_->list("multi_instance_directories").empty() || is_secondary_instance(*config_))) {
+    say_.fatal("start-fg does not support multi_instance_directories");
+    return 1;
+  }
   const auto pid = system_.running();
   if (!pid) {
     say_.fatal(pid.error().message());
@@ -138,8 +137,7 @@ int Control::start(bool foreground) {
   say_.info("starting the Postfix mail system");
   if (foreground) {
     // Not a child: as process 1 of a container, master has to be this process.
-    replace_by(master_command(::getpid() == 1 ? "-i" : "-s"));
-    say_.fatal(errno_failure("exec master").error().message());
+    say_.fatal(sys::replace_program(master_command(::getpid() == 1 ? "-i" : "-s")).message());
     return 1;
   }
   if (run_program(master_command("-w")) != 0) {
@@ -187,13 +185,17 @@ int Control::status() {
 }
 
 int Control::flush() {
-  replace_by({config_->text("command_directory") + "/postqueue", "-f"});
-  say_.fatal(errno_failure("exec postqueue").error().message());
+  say_.fatal(sys::replace_program({config_->text("command_directory") + "/postqueue", "-f"}).message());
   return 1;
 }
 
 int Control::set_permissions() {
   auto rules = integrity_rules(*config_);
+  // Not before the new values are known to be good.
+  if (const auto written = rules ? write_parameters() : Result<>{}; !written) {
+    say_.fatal(written.error().message());
+    return 1;
+  }
   auto done = rules ? create_missing(*config_) : Result<>(std::unexpected(rules.error()));
   if (done) { done = repair(*rules); }
   if (!done) {
@@ -201,6 +203,77 @@ int Control::set_permissions() {
     return 1;
   }
   return 0;
+}
+
+Result<> Control::write_parameters() {
+  const auto current = config::Snapshot::load(
+      {.config_directory = config_->config_directory(), .check = config::LoadOptions::Check::no});
+  if (!current) { return std::unexpected(current.error()); }
+  std::vector<std::string> command{config_->text("command_directory") + "/postconf", "-c", config_->config_directory(),
+                                   "-e"};
+  const std::size_t fixed = command.size();
+  for (const std::string& argument : options_.parameters()) {
+    const auto equals = argument.find('=');
+    const auto value = (*current)->find_text(argument.substr(0, equals));
+    if (!value) {
+      say_.warning(fmt::format("unknown parameter: {}", argument));
+    } else if (*value != argument.substr(equals + 1)) {
+      command.push_back(argument);
+    }
+  }
+  if (command.size() > fixed && run_program(command) != 0) {
+    return failure(fmt::format("cannot update {}/main.cf", config_->config_directory()));
+  }
+  return {};
+}
+
+int Control::upgrade_configuration() {
+  const auto rules = integrity_rules(*config_);
+  auto done = rules ? write_parameters() : Result<>(std::unexpected(rules.error()));
+  if (done) {
+    done = upgrade_services(config_->config_directory(), [](std::string_view line) { fmt::print("{}\n", line); });
+  }
+  if (done) { done = create_missing(*config_); }
+  if (done) { return 0; }
+  say_.fatal(done.error().message());
+  return 1;
+}
+
+int Control::rotate() {
+  const auto rotated = rotate_log(*config_, [this] {
+    const auto pid = system_.running();
+    return pid && *pid && ::kill(**pid, SIGHUP) == 0;
+  });
+  if (rotated) { return 0; }
+  say_.fatal(rotated.error().message());
+  return 1;
+}
+
+int Control::post_install() {
+  const std::string action = options_.post_install_action();
+  if (action == "create-missing") {
+    const auto created = create_missing(*config_);
+    if (!created) { say_.fatal(created.error().message()); }
+    return created ? 0 : 1;
+  }
+  if (action == "set-permissions" || action == "upgrade-permissions") { return set_permissions(); }
+  if (action == "upgrade-configuration") { return upgrade_configuration(); }
+  if (action == "upgrade-source" || action == "upgrade-package") {
+    const int status = set_permissions();
+    return status == 0 ? upgrade_configuration() : status;
+  }
+  if (action == "first-install-reminder") {
+    fmt::print(
+        "Before the first start, look at myorigin, mydestination and mynetworks in {}/main.cf, make sure that mail "
+        "for\n"
+        "root reaches a person (aliases), and run newaliases.\n",
+        config_->config_directory());
+    return 0;
+  }
+  say_.fatal(
+      "usage: postfix post-install [name=value ...] create-missing (or set-permissions, upgrade-configuration, "
+      "upgrade-source, upgrade-package, first-install-reminder)");
+  return 1;
 }
 
 int Control::execute(Command command) {
@@ -223,6 +296,20 @@ int Control::execute(Command command) {
       return flush();
     case Command::set_permissions:
       return set_permissions();
+    case Command::drain:
+      return stop();
+    case Command::quick_stop: {
+      const auto pid = system_.running();
+      const bool idle = pid && !*pid;
+      const int status = stop();
+      return idle ? 0 : status;
+    }
+    case Command::upgrade_configuration:
+      return upgrade_configuration();
+    case Command::logrotate:
+      return rotate();
+    case Command::post_install:
+      return post_install();
   }
   return 1;
 }
@@ -239,24 +326,40 @@ int run(int argc, char** argv) {
   const auto options = parse_options(std::vector<std::string>(argv + 1, argv + argc));
   if (!options) { return fail(options.error().context); }
   std::string directory = options->config_directory;
-  if (const char* from_environment = std::getenv("MAIL_CONFIG"); directory.empty() && from_environment != nullptr) {
-    directory = from_environment;
-  }
+  const char* from_environment = std::getenv("MAIL_CONFIG");
+  if (directory.empty() && from_environment != nullptr) { directory = from_environment; }
   config::LoadOptions load;
   load.config_directory = directory;
   load.process_name = "postfix";
-  if (options->command == "set-permissions") {
-    for (const std::string& argument : options->arguments) {
-      const auto equals = argument.find('=');
-      if (equals == std::string::npos) { return fail("set-permissions: want name=value, not \"" + argument + "\""); }
-      load.overrides.emplace_back(argument.substr(0, equals), argument.substr(equals + 1));
+  for (const std::string& argument : options->parameters()) {
+    const auto equals = argument.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail(fmt::format("{}: want name=value, not \"{}\"", options->command, argument));
     }
+    load.overrides.emplace_back(argument.substr(0, equals), argument.substr(equals + 1));
   }
   auto config = config::Snapshot::load(load);
   if (!config) { return fail(config.error().message()); }
-  ::setenv("MAIL_CONFIG", (*config)->config_directory().c_str(), 1);
+  const std::string& log_file = (*config)->text("maillog_file");
+  if (!log_file.empty() && !config::log_file_allowed(log_file, (*config)->list("maillog_file_prefixes"))) {
+    return fail(fmt::format("maillog_file value '{}' does not match any prefix in maillog_file_prefixes", log_file));
+  }
   if (options->debug) { ::setenv("MAIL_DEBUG", "", 1); }
   if (options->verbosity > 0) { ::setenv("MAIL_VERBOSE", "", 1); }
+  export_parameters(**config);
+  // A named instance is one instance, also for what runs below this process.
+  if (options->config_directory.empty() && from_environment == nullptr) {
+    std::vector<std::string> words;
+    if (!options->command.empty()) { words.push_back(options->command); }
+    words.insert(words.end(), options->arguments.begin(), options->arguments.end());
+    const auto manager = manager_command(**config, words);
+    if (!manager) { return fail(manager.error().context); }
+    if (!manager->empty()) {
+      const Error error = sys::replace_program(*manager);
+      return fail(fmt::format("{}: {}", manager->front(), error.code.message()));
+    }
+  }
+  ::setenv("MAIL_CONFIG", (*config)->config_directory().c_str(), 1);
   const auto command = command_named(options->command);
   if (!command) {
     const Announcer say(**config);

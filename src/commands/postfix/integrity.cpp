@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include "base/sys.hpp"
+#include "commands/postfix/multi_instance.hpp"
 #include "queue/directory.hpp"
 
 namespace stagepost::postfix {
@@ -71,6 +72,8 @@ Result<std::vector<Rule>> integrity_rules(const config::Snapshot& config) {
                    .forbidden = S_IRGRP | S_IWGRP | S_IRWXO});
   rules.push_back(
       {.path = config.text("data_directory"), .owner = owners.mail_owner, .mode = 0700, .forbidden = kOthersWrite});
+  // Instances that the default one lists share its programs, and it looks after them.
+  if (is_secondary_instance(config)) { return rules; }
   for (const char* program : {"/postqueue", "/postdrop"}) {
     rules.push_back({.path = config.text("command_directory") + program,
                      .owner = root,

@@ -10,7 +10,7 @@
 namespace stagepost::postfix {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Command>, 9> kNames{{
+constexpr std::array<std::pair<std::string_view, Command>, 14> kNames{{
     {"start", Command::start},
     {"start-fg", Command::start_fg},
     {"stop", Command::stop},
@@ -20,6 +20,11 @@ constexpr std::array<std::pair<std::string_view, Command>, 9> kNames{{
     {"check", Command::check},
     {"flush", Command::flush},
     {"set-permissions", Command::set_permissions},
+    {"drain", Command::drain},
+    {"quick-stop", Command::quick_stop},
+    {"upgrade-configuration", Command::upgrade_configuration},
+    {"logrotate", Command::logrotate},
+    {"post-install", Command::post_install},
 }};
 
 }  // namespace
@@ -35,6 +40,24 @@ std::string_view nearest_command(std::string_view name) {
   std::array<std::string_view, kNames.size()> names;
   std::ranges::transform(kNames, names.begin(), [](const auto& entry) { return entry.first; });
   return nearest_name(name, names);
+}
+
+std::vector<std::string> Options::parameters() const {
+  std::vector<std::string> parameters;
+  const auto named = command_named(command);
+  const bool action_among_them = named == Command::post_install;
+  if (!action_among_them && named != Command::set_permissions && named != Command::upgrade_configuration) { return {}; }
+  for (const std::string& argument : arguments) {
+    if (!action_among_them || argument.find('=') != std::string::npos) { parameters.push_back(argument); }
+  }
+  return parameters;
+}
+
+std::string Options::post_install_action() const {
+  for (const std::string& argument : arguments) {
+    if (argument.find('=') == std::string::npos) { return argument; }
+  }
+  return "";
 }
 
 Result<Options> parse_options(const std::vector<std::string>& arguments) {

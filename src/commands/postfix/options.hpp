@@ -10,7 +10,22 @@
 
 namespace stagepost::postfix {
 
-enum class Command { start, start_fg, stop, abort, reload, status, check, flush, set_permissions };
+enum class Command {
+  start,
+  start_fg,
+  stop,
+  drain,
+  quick_stop,
+  abort,
+  reload,
+  status,
+  check,
+  flush,
+  set_permissions,
+  upgrade_configuration,
+  logrotate,
+  post_install
+};
 
 struct Options {
   std::string config_directory;        ///< -c; empty: MAIL_CONFIG or the built-in one
@@ -18,11 +33,16 @@ struct Options {
   unsigned verbosity = 0;              ///< -v
   std::string command;                 ///< as written; empty when missing
   std::vector<std::string> arguments;  ///< after the command
+
+  /// The arguments that are meant as name=value: none for commands that ignore arguments.
+  [[nodiscard]] std::vector<std::string> parameters() const;
+  /// What `post-install` is to do: the first argument without "=". Empty when missing.
+  [[nodiscard]] std::string post_install_action() const;
 };
 
 inline constexpr std::string_view kUsage = "usage: postfix [-c config_dir] [-Dv] command";
 inline constexpr std::string_view kCommands =
-    "start (or stop, reload, abort, flush, check, status, start-fg, set-permissions)";
+    "start (or stop, reload, abort, flush, check, status, set-permissions, upgrade-configuration, logrotate)";
 
 /// `arguments` without the program name. Error: kUsage, with the bad option in front where there is one.
 [[nodiscard]] Result<Options> parse_options(const std::vector<std::string>& arguments);
