@@ -27,6 +27,8 @@ namespace {
 
 constexpr unsigned kWatchdogSeconds = 1000;
 
+extern "C" void watchdog_expired(int /*signal*/) { ::_exit(1); }
+
 /// Parent's end of -w: waits for one byte (ready) or the end of the child (failed).
 struct Readiness {
   unique_fd pipe;
@@ -182,7 +184,9 @@ Result<> supervise(const Options& options, const std::string& directory, const S
   if (options.exit_time) {
     reactor->after(*options.exit_time, [&supervisor] { supervisor.stop(); });
   }
-  // A master that hangs is worse than none: the service manager starts a new one.
+  // A master that hangs is worse than none: the service manager starts a new one. The signal's default action is right,
+  // but the kernel spares process 1 from it.
+  if (options.init) { ::signal(SIGALRM, watchdog_expired); }
   const auto watchdog = [] { ::alarm(kWatchdogSeconds); };
   return reactor->run(std::chrono::seconds(kWatchdogSeconds / 3), watchdog);
 }
