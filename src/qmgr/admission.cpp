@@ -102,6 +102,9 @@ std::optional<queue::MessageReader> Manager::activate(Message& message, const Ca
   }
   message.envelope = std::move(*envelope);
   message.arrival = time_of(message.envelope.arrival);
+  message.created = message.envelope.create_time > 0
+                        ? Clock::time_point(std::chrono::seconds(message.envelope.create_time))
+                        : message.arrival;
   // The reasons of earlier attempts: this one will write its own.
   if (candidate.from == queue::QueueName::deferred) {
     [[maybe_unused]] const auto dropped = directory_.remove(queue::QueueName::defer, candidate.id);

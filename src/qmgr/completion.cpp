@@ -123,7 +123,7 @@ net::Task<> Manager::end_message(MessageKey key) {
     forget(message);
     co_return;
   }
-  const auto age = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - message.arrival);
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - message.created);
   const SenderKind sender = message.envelope.sender.empty() ? SenderKind::null_sender : SenderKind::mailbox;
   if (message.force_expired || expired(age, sender, settings_.retry)) {
     log::info("{}: from=<{}>, status={}, returned to sender", id, log_address(message.envelope.sender),

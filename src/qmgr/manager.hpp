@@ -58,6 +58,8 @@ class Manager {
     queue::QueueId id;
     queue::Envelope envelope;
     Clock::time_point arrival;
+    /// Of the queue file: a message that was queued again (postsuper -r) has a new life before it.
+    Clock::time_point created;
     Clock::time_point active_since;
     std::optional<std::int64_t> next_offset;  ///< recipients that are not read yet
     std::size_t entries = 0;
