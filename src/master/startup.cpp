@@ -158,6 +158,8 @@ Result<> supervise(const Options& options, const std::string& directory, const S
   auto reactor = Reactor::create({SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGABRT});
   if (!reactor) { return std::unexpected(std::move(reactor).error()); }
   ::signal(SIGPIPE, SIG_IGN);
+  // The default action of the watchdog's signal is right, but the kernel spares process 1 from it.
+  if (options.init) { ::signal(SIGALRM, watchdog_expired); }
   auto log_config = std::make_shared<config::SnapshotPtr>(config.main_cf);
   const unsigned verbosity = options.verbosity;
   SupervisorOptions settings;
@@ -184,9 +186,7 @@ Result<> supervise(const Options& options, const std::string& directory, const S
   if (options.exit_time) {
     reactor->after(*options.exit_time, [&supervisor] { supervisor.stop(); });
   }
-  // A master that hangs is worse than none: the service manager starts a new one. The signal's default action is right,
-  // but the kernel spares process 1 from it.
-  if (options.init) { ::signal(SIGALRM, watchdog_expired); }
+  // A master that hangs is worse than none: the service manager starts a new one.
   const auto watchdog = [] { ::alarm(kWatchdogSeconds); };
   return reactor->run(std::chrono::seconds(kWatchdogSeconds / 3), watchdog);
 }

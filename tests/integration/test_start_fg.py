@@ -126,6 +126,7 @@ def test_the_log_of_a_container_goes_to_its_standard_output(make_container):
 
 def test_abort_of_process_1(make_container):
     container = make_container()
+    container.mta.log.wait(r"daemon started")
     os.kill(container.init, signal.SIGABRT)
     assert container.wait() == 0
 
@@ -133,6 +134,7 @@ def test_abort_of_process_1(make_container):
 def test_the_watchdog_ends_process_1_too(make_container, only_stagepost):
     """The kernel spares process 1 from a signal without a handler: a master that hangs would stay for ever."""
     container = make_container()
+    container.mta.log.wait(r"daemon started")
     os.kill(container.init, signal.SIGALRM)
     assert container.wait() != 0
 

@@ -370,8 +370,10 @@ class Instance:
     def close(self):
         """Ends everything and removes the directory (kept when STAGEPOST_TEST_KEEP is set)."""
         self.terminate()
+        findings = self.log.find(r"panic: .*(AddressSanitizer|UndefinedBehaviorSanitizer): .*")
         if self.own_directory and not os.environ.get("STAGEPOST_TEST_KEEP"):
             shutil.rmtree(self.directory, ignore_errors=True)
+        assert not findings, f"{findings[0][0]}\n{self.log.tail(100)}"
 
     def __enter__(self):
         try:

@@ -22,6 +22,7 @@
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "base/unique_fd.hpp"
+#include "log/sanitizer_report.hpp"
 
 namespace stagepost::log {
 namespace {
@@ -227,6 +228,7 @@ void open(const Settings& settings) {
     s.stderr_copy = make_logger(std::make_shared<spdlog::sinks::stderr_sink_mt>());
   }
   set_assert_handler(on_assert);
+  log_sanitizer_reports();
 }
 
 void capture(std::function<void(Level, std::string_view)> sink) { state().captured = std::move(sink); }
