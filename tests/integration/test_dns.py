@@ -26,7 +26,8 @@ def world(suite):
     port = free_port()
     with DnsServer(port=int(dns_port) if dns_port else None) as dns, Sink(host="127.0.0.2", port=port) as first, Sink(host="127.0.0.3", port=port) as second:
         own = {} if suite.is_postfix else {"dns_resolver_nameservers": dns.address}
-        with Instance(suite, default_transport="smtp", **own, smtp_tcp_port=port, inet_protocols="all",
+        routes = "inline:{ {bracketed.test=smtp:[hosted.test]} {named.test=smtp:hosted.test} {literal.test=smtp:[127.0.0.3]} }"
+        with Instance(suite, default_transport="smtp", **own, smtp_tcp_port=port, inet_protocols="all", transport_maps=routes,
                       minimal_backoff_time="300s", queue_run_delay="300s") as mta:
             dns.add("mx1.test", "A", "127.0.0.2")
             dns.add("mx2.test", "A", "127.0.0.3")
@@ -65,8 +66,73 @@ def test_equal_preferences_are_shuffled(world):
     for n in range(24):
         mta.submit(f"e{n}@equal.test")
     mta.wait_empty()
+    # Each of two orders 24 times in a row: one in eight million.
     for sink in (first, second):
         assert sink.wait_messages(1, where=lambda m: m.recipients[0].endswith("@equal.test"))
+
+
+def test_a_nexthop_in_brackets_is_a_host_without_mx(world):
+    mta, dns, first, second = world
+    dns.add("hosted.test", "MX", (10, "mx2.test"))
+    dns.add("hosted.test", "A", "127.0.0.2")
+    mta.submit(["a@bracketed.test", "a@named.test", "a@literal.test"])
+    assert first.wait_for_recipient("a@bracketed.test").recipients == ["a@bracketed.test"]
+    assert mta.status("a@bracketed.test")["relay"].startswith("hosted.test[127.0.0.2]:")
+    second.wait_for_recipient("a@named.test")
+    assert mta.status("a@named.test")["relay"].startswith("mx2.test[127.0.0.3]:")
+    second.wait_for_recipient("a@literal.test")
+
+
+def test_relayhost_is_a_domain_unless_bracketed_and_transport_maps_come_first(suite, world):
+    _, dns, first, second = world
+    dns.add("smarthost.test", "MX", (10, "mx1.test"))
+    dns.add("smarthost.test", "A", "127.0.0.3")
+    own = {} if suite.is_postfix else {"dns_resolver_nameservers": dns.address}
+    with Instance(suite, **own, relayhost="smarthost.test", smtp_tcp_port=first.port, transport_maps="inline:{ {other.test=smtp:[127.0.0.3]} }") as mta:
+        mta.submit(["by-mx@anywhere.test", "by-map@other.test"])
+        first.wait_for_recipient("by-mx@anywhere.test")
+        second.wait_for_recipient("by-map@other.test")
+        mta.set(relayhost="[smarthost.test]")
+        mta.reload()
+        mta.submit("by-host@anywhere.test")
+        second.wait_for_recipient("by-host@anywhere.test")
+
+
+@pytest.fixture
+def sixth(world):
+    _, _, first, _ = world
+    try:
+        with Sink(host="::1", port=first.port) as sink:
+            yield sink
+    except OSError as error:
+        pytest.skip(f"no IPv6 on this host: {error}")
+
+
+def test_ipv6_only_and_literal(world, sixth):
+    mta, dns, _, _ = world
+    dns.add("six.test", "AAAA", "::1")
+    mta.submit("a@six.test")
+    sixth.wait_for_recipient("a@six.test")
+    assert mta.status("a@six.test")["relay"] == f"six.test[::1]:{sixth.port}"
+    mta.submit("a@[IPv6:::1]")
+    sixth.wait_for_recipient("a@[IPv6:::1]")
+
+
+@pytest.mark.parametrize("preference", ["ipv4", "ipv6"])
+def test_both_protocols_are_tried_the_preferred_one_first(suite, world, sixth, preference):
+    _, dns, first, _ = world
+    name = f"both-{preference}.test"
+    dns.add(name, "A", "127.0.0.2")
+    dns.add(name, "AAAA", "::1")
+    own = {} if suite.is_postfix else {"dns_resolver_nameservers": dns.address}
+    wanted, other = (first, sixth) if preference == "ipv4" else (sixth, first)
+    with Instance(suite, default_transport="smtp", **own, smtp_tcp_port=first.port, inet_protocols="all", smtp_address_preference=preference) as mta:
+        for n in range(4):
+            mta.submit(f"p{n}@{name}")
+            wanted.wait_for_recipient(f"p{n}@{name}")
+        wanted.on("CONNECT", "421 4.3.2 busy", times=1)
+        mta.submit(f"fallback@{name}")
+        other.wait_for_recipient(f"fallback@{name}")
 
 
 def test_unknown_domain_bounces(world):

@@ -78,7 +78,8 @@ class Sink:
         self.lmtp, self.keywords, self.keep_data, self.on_message = lmtp, list(keywords), keep_data, on_message
         self.certificate = tls
         self.rules, self.sessions, self.messages = [], [], []
-        self.active = self.peak = 0
+        self.active = self.peak = 0              # connections
+        self.transactions = self.busiest = 0     # from MAIL to the reply after the message
         self._lock = threading.Condition()
         self._sockets = set()
         self._listener = None
@@ -86,7 +87,7 @@ class Sink:
 
     # life cycle
     def start(self):
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind((self.host, self.port))
         self._listener.listen(512)
@@ -137,7 +138,7 @@ class Sink:
             self.rules.clear()
             self.sessions.clear()
             self.messages.clear()
-            self.peak = self.active
+            self.peak, self.busiest = self.active, self.transactions
 
     # results
     def wait_messages(self, count=1, timeout=20.0, where=lambda message: True):
@@ -199,6 +200,11 @@ class Sink:
                 return rule
         return None
 
+    def _count(self, change):
+        with self._lock:
+            self.transactions += change
+            self.busiest = max(self.busiest, self.transactions)
+
     def _record(self, message):
         if self.on_message:
             self.on_message(message)
@@ -214,8 +220,16 @@ class _Dialogue:
         self.sink, self.session, self.socket = sink, session, connection
         self.buffer = b""
         self.mail, self.rcpts = None, []
+        self.counted = False
+
+    def in_transaction(self, yes):
+        """Ends before the reply that ends it: a client that goes on at once must not count twice."""
+        if yes != self.counted:
+            self.counted = yes
+            self.sink._count(1 if yes else -1)
 
     def close(self):
+        self.in_transaction(False)
         try:
             self.socket.close()
         except OSError:
@@ -317,6 +331,7 @@ class _Dialogue:
         self.mail, self.rcpts = None, []
         if self.say("MAIL", line, "250 2.1.0 ok").startswith("2"):
             self.mail = line
+            self.in_transaction(True)
 
     def do_rcpt(self, line):
         if self.mail is None:
@@ -350,6 +365,7 @@ class _Dialogue:
         rule = self.sink._rule("EOD", self.mail)
         if rule is None:
             self.sink._record(message)
+            self.in_transaction(False)
             self.send("250 2.0.0 ok, recorded")
             return
         if rule.gate:
@@ -359,6 +375,7 @@ class _Dialogue:
         reply = rule.reply if rule.reply is not None else ("" if rule.drop else "250 2.0.0 ok, recorded")
         if reply.startswith("2"):
             self.sink._record(message)
+        self.in_transaction(False)
         if reply:
             self.send(reply)
         if rule.drop or reply.startswith("421"):
@@ -368,6 +385,7 @@ class _Dialogue:
 
     def do_rset(self, line):
         self.mail, self.rcpts = None, []
+        self.in_transaction(False)
         self.say("RSET", line, "250 2.0.0 ok")
 
     def do_noop(self, line):
