@@ -345,6 +345,26 @@ def test_a_crash_loop_is_throttled(system):
     wait_for(lambda: "throttling" in mail.said(), "throttling")
 
 
+def test_a_daemon_that_hangs_is_ended_by_its_watchdog(system):
+    port = free_port()
+    mail = system(f"{port} inet n - n - 5 echo plain", daemon_timeout="3s").run()
+    steady = Client(port)
+    pid = steady.ask()
+    assert Client(port).ask("hang", timeout=20) is None
+    wait_for(lambda: f"pid {pid} killed by signal 14" in mail.said(), "the warning")
+    assert Client(port).ask(timeout=5) not in (None, pid)
+
+
+def test_the_watchdog_leaves_a_daemon_alone_that_waits(system):
+    port = free_port()
+    mail = system(f"{port} inet n - n - 5 echo plain", daemon_timeout="3s").run()
+    client = Client(port)
+    pid = client.ask()
+    time.sleep(4)
+    assert client.ask() == pid
+    assert "warning" not in mail.said()
+
+
 def test_children_follow_a_killed_master(system):
     port = free_port()
     mail = system(f"{port} inet n - n - 5 echo plain", "trigger unix n - n 1 1 echo resident").run()
@@ -370,6 +390,59 @@ def test_only_one_master_at_a_time(system):
     content = open(os.path.join(mail.queue, "pid", "master.pid")).read()
     assert content == f"{mail.foreground.pid:32d}\n"
     assert subprocess.run([MASTER, "-t", "-c", mail.config]).returncode == 1
+
+
+def test_lock_test_option(system):
+    mail = system(f"{free_port()} inet n - n - 1 echo")
+    mail.postfix("check")
+    lock_test = [MASTER, "-t", "-c", mail.config]
+    assert subprocess.run(lock_test, timeout=20).returncode == 0, "nobody holds the lock"
+    mail.run()
+    assert subprocess.run(lock_test, timeout=20).returncode == 1
+    assert "terminating" not in mail.said(), "the test disturbs nobody"
+    os.kill(mail.pid, signal.SIGKILL)
+    mail.foreground.wait(timeout=10)
+    assert subprocess.run(lock_test, timeout=20).returncode == 0, "the lock went with its holder"
+
+
+def test_wait_option_returns_when_clients_can_connect(system):
+    port = free_port()
+    mail = system(f"{port} inet n - n - 1 echo")
+    mail.postfix("check")
+    done = subprocess.run([MASTER, "-w", "-c", mail.config], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert Client(port).ask()
+    assert os.getsid(mail.pid) == mail.pid, "a session of its own: a terminal's signals do not reach it"
+    again = subprocess.run([MASTER, "-w", "-c", mail.config], capture_output=True, text=True, timeout=60)
+    assert again.returncode == 1
+
+
+def test_start_fg_stays_in_the_foreground_and_keeps_standard_output(system):
+    port = free_port()
+    mail = system(f"{port} inet n - n - 1 echo")
+    mail.output = open(os.path.join(mail.base, "output"), "w+")
+    mail.foreground = subprocess.Popen([POSTFIX, "-c", mail.config, "start-fg"], stdout=mail.output, stderr=mail.output)
+    wait_for(lambda: mail.locked() and mail.listening(), "the listener")
+    assert Client(port).ask()
+    assert mail.pid == mail.foreground.pid, "no process between the supervisor and master"
+    descriptors = [os.readlink(f"/proc/{mail.pid}/fd/{fd}") for fd in range(3)]
+    assert descriptors[0] == descriptors[2] == "/dev/null" and descriptors[1] == os.path.join(mail.base, "output")
+    os.kill(mail.foreground.pid, signal.SIGTERM)
+    assert mail.foreground.wait(timeout=20) == 0
+
+
+def test_services_named_by_known_tcp_ports_and_host(system):
+    port, other = free_port(), free_port()
+    mail = system("127.0.0.1:echo-one inet n - n - 1 echo", f"localhost:{other} inet n - n - 1 echo",
+                  known_tcp_ports=f"echo-one={port}, smtp=25")
+    mail.postfix("check")
+    mail.output = open(os.path.join(mail.base, "output"), "w+")
+    mail.foreground = subprocess.Popen([MASTER, "-d", "-c", mail.config], stderr=mail.output)
+    wait_for(lambda: _connects(port) and _connects(other), "both listeners")
+    mail.write(["127.0.0.1:nosuch-name inet n - n - 1 echo"])
+    mail.postfix("reload")
+    wait_for(lambda: "reload failed" in mail.said(), "the error")
+    assert Client(port).ask()
 
 
 def test_an_occupied_port_is_fatal_at_start(system):

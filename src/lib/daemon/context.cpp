@@ -207,7 +207,7 @@ net::Task<> Context::Impl::watch_idle() {
 
 net::Task<> Context::Impl::watchdog(std::chrono::seconds timeout) {
   // SIGALRM's default action ends a process whose loop has not come round for daemon_timeout; master reports it.
-  const auto limit = static_cast<unsigned>(std::clamp<std::int64_t>(timeout.count(), 10, 1'000'000'000));
+  const auto limit = static_cast<unsigned>(std::clamp<std::int64_t>(timeout.count(), 3, 1'000'000'000));
   for (;;) {
     ::alarm(limit);
     const auto slept = co_await net::sleep_until(within(std::chrono::seconds(limit / 3)));

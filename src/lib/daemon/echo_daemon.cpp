@@ -1,7 +1,7 @@
 // A daemon for the tests of master: answers each line with the number of its process, the line and what master
-// said about stress and drain. "crash" aborts the process, "work" makes it wait for a second line. Arguments in
-// master.cf choose how it behaves: "kind=isolated", "kind=single", "resident", "plain" (never gives up an idle client),
-// "fail".
+// said about stress and drain. "crash" aborts the process, "hang" stops its loop, "work" makes it wait for a second
+// line. Arguments in master.cf choose how it behaves: "kind=isolated", "kind=single", "resident", "plain" (never gives
+// up an idle client), "fail".
 #include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
@@ -42,6 +42,7 @@ net::Task<> echo(net::AcceptedConnection connection, SessionContext& session, Co
     const auto line = co_await stream.read_line(1000, within(std::chrono::seconds(60)));
     if (!line) { break; }
     if (line->text == "crash") { std::abort(); }
+    while (line->text == "hang") { ::pause(); }
     if (line->text == "work") {
       // Busy in the middle of a request: drain and eviction must not touch it.
       const auto more = co_await stream.read_line(1000, within(std::chrono::seconds(60)));
@@ -67,7 +68,7 @@ net::Task<> trigger(std::string bytes) {
   co_return;
 }
 
-Result<std::any> open_log_file(const config::Snapshot& config) {
+Result<std::any> open_log_file(const config::Snapshot& config, const maps::OpenContext& /*tables*/) {
   const std::string& path = config.text("maillog_file");
   if (path.empty()) { return std::any(); }
   SP_TRY(unique_fd file, sys::open(path, O_WRONLY | O_APPEND | O_CREAT, 0644));
