@@ -141,8 +141,7 @@ def settings(text):
 
 
 def warnings(result):
-    return {line.split("warning: ", 1)[1].split(" (did you mean")[0]
-            for line in result.stderr.splitlines() if "warning: " in line}
+    return {line.split("warning: ", 1)[1] for line in result.stderr.splitlines() if "warning: " in line}
 
 
 @pytest.mark.parametrize("option", ["-d", "-x", "-p"])
@@ -238,8 +237,7 @@ def test_edits_leave_the_same_main_cf(tmp_path, arguments):
         (directory / "main.cf").write_text(EDITED)
         (directory / "master.cf").write_text("")
         code = run(program, directory, *arguments).returncode
-        # "relayhost = " of Postfix is "relayhost =" here: no space at the end of a line.
-        text = (directory / "main.cf").read_text().replace(" \n", "\n")
+        text = (directory / "main.cf").read_text()
         results.append((code, text, sorted(os.listdir(directory))))
     assert results[0] == results[1]
 

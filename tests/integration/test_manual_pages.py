@@ -20,7 +20,7 @@ GETOPT = r'getopt\(argc, argv, "([^"]+)"'
 OPTIONS = {
     "postalias": ("src/commands/postalias/main.cpp", r'\.options = "([^"]+)"'),
     "postcat": ("src/commands/postcat/postcat.cpp", GETOPT),
-    "postconf": ("src/commands/postconf/options.cpp", r"(?:case|letter !=) '(.)'"),
+    "postconf": ("src/commands/postconf/options.cpp", r'kLetters = "([^"]+)"'),
     "postdrop": ("src/commands/postdrop/postdrop.cpp", GETOPT),
     "postfix": ("src/commands/postfix/options.cpp", r"argument\[i\] == '(.)'"),
     "postkick": ("src/commands/postkick/main.cpp", GETOPT),

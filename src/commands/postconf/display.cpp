@@ -1,5 +1,7 @@
 #include "commands/postconf/display.hpp"
 
+#include <fmt/format.h>
+
 #include "base/text.hpp"
 
 namespace stagepost::postconf {
@@ -37,6 +39,36 @@ std::string format_setting(std::string_view name, std::string_view value, const 
     result += word;
   }
   return result + "\n";
+}
+
+std::string json_string(std::string_view text) {
+  std::string result = "\"";
+  while (!text.empty()) {
+    std::size_t length = 1;  // of the character in front
+    const auto lead = static_cast<unsigned char>(text.front());
+    if (lead >= 0x80) {
+      length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+      if (length > text.size() || !text::is_utf8(text.substr(0, length))) {
+        result += "\xef\xbf\xbd";
+        text.remove_prefix(1);
+        continue;
+      }
+      result += text.substr(0, length);
+    } else if (lead == '"' || lead == '\\') {
+      result += '\\';
+      result += text.front();
+    } else if (lead < 0x20 || lead == 0x7f) {
+      result += fmt::format("\\u{:04x}", static_cast<unsigned>(lead));
+    } else {
+      result += text.front();
+    }
+    text.remove_prefix(length);
+  }
+  return result + '"';
+}
+
+std::string json_member(std::string_view name, std::string_view value) {
+  return json_string(name) + ": " + json_string(value);
 }
 
 }  // namespace stagepost::postconf

@@ -17,4 +17,9 @@ struct Style {
 /// Runs of white space as one space, none at the ends.
 [[nodiscard]] std::string collapse_space(std::string_view text);
 
+/// `text` between double quotes (RFC 8259); bytes that are not UTF-8 become U+FFFD.
+[[nodiscard]] std::string json_string(std::string_view text);
+/// "name": "value"
+[[nodiscard]] std::string json_member(std::string_view name, std::string_view value);
+
 }  // namespace stagepost::postconf

@@ -1,7 +1,6 @@
 #include "commands/postconf/options.hpp"
 
 #include <algorithm>
-#include <string_view>
 
 #include <fmt/format.h>
 
@@ -13,13 +12,44 @@ namespace stagepost::postconf {
 namespace {
 
 constexpr std::string_view kUsage =
-    "usage: postconf [-c config_dir] [-C class,...] [-d (parameter defaults)] [-e (edit configuration)] "
-    "[-f (fold lines)] [-F (master.cf fields)] [-h (no names)] [-H (no values)] [-l (lock types)] [-M (master.cf)] "
+    "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-c config_dir] "
+    "[-C class,...] [-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] [-F (master.cf fields)] "
+    "[-h (no names)] [-H (no values)] [-j (JSON)] [-l (lock types)] [-m (map types)] [-M (master.cf)] "
     "[-n (non-default parameters)] [-o name=value (override parameter value)] [-p (main.cf, default)] "
-    "[-P (master.cf parameters)] [-v (verbose)] [-x (expand parameter values)] [-X (exclude)] [-# (comment-out)] "
-    "[name...]";
+    "[-P (master.cf parameters)] [-q (no deprecation warnings)] "
+    "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] "
+    "[-X (exclude)] [-# (comment-out)] [name...]";
 
-Result<> add_classes(Options& options, std::string_view value) {
+constexpr std::string_view kLetters = "aAcCdefFhHjlmMnopPqTvxX#";
+constexpr std::string_view kWithValue = "cCoT";
+
+struct SubjectRow {
+  char letter;
+  Subject subject;
+  /// Options that may stand beside it, apart from -c, -C, -q and -v.
+  std::string_view allowed;
+};
+constexpr SubjectRow kSubjects[] = {
+    {'a', Subject::sasl_server_types, ""},
+    {'A', Subject::sasl_client_types, ""},
+    {'b', Subject::report_texts, ""},
+    {'F', Subject::fields, "efhHjox"},
+    {'l', Subject::lock_types, ""},
+    {'m', Subject::table_types, ""},
+    {'M', Subject::services, "efjoxX#"},
+    {'p', Subject::parameters, "defhHjnoxX#"},
+    {'P', Subject::service_parameters, "efhHjoxX"},
+    {'t', Subject::report_templates, ""},
+    {'T', Subject::tls_features, ""},
+};
+
+/// Letters that cannot be given together: one of the left with one of the right.
+constexpr std::pair<std::string_view, std::string_view> kExclusive[] = {
+    {"deX#", "deX#"}, {"eX#", "fhHjnox"}, {"hH", "hH"}, {"d", "no"}, {"j", "fhH"},
+};
+
+Result<> apply_classes(Options& options, std::string_view value) {
+  options.classes.clear();
   for (const std::string_view name : text::split(value, ", \t\r\n")) {
     if (text::iequals(name, "all")) {
       options.classes.insert({"builtin", "service", "user"});
@@ -32,98 +62,98 @@ Result<> add_classes(Options& options, std::string_view value) {
   return {};
 }
 
-Result<> add_override(Options& options, std::string_view value) {
-  SP_TRY(config::Setting setting, config::parse_assignment(value));
-  options.overrides.emplace_back(std::move(setting.name), std::move(setting.value));
+Result<> apply_subject(Options& options, std::string_view letters) {
+  const SubjectRow* chosen = nullptr;
+  for (const SubjectRow& row : kSubjects) {
+    if (letters.find(row.letter) == std::string_view::npos) { continue; }
+    if (chosen != nullptr) { return failure(fmt::format("specify one of -{} -{}", chosen->letter, row.letter)); }
+    chosen = &row;
+  }
+  if (chosen == nullptr) { return {}; }
+  options.subject = chosen->subject;
+  for (const char letter : std::string_view("defhHjnoxX#")) {
+    if (letters.find(letter) != std::string_view::npos && chosen->allowed.find(letter) == std::string_view::npos) {
+      return failure(fmt::format("with option -{}, do not specify -{}", chosen->letter, letter));
+    }
+  }
   return {};
 }
 
-Result<> apply(Options& options, char letter) {
-  switch (letter) {
-    case 'd':
-      options.defaults = true;
-      return {};
-    case 'e':
-      options.edit = true;
-      return {};
-    case 'f':
-      options.fold = true;
-      return {};
-    case 'F':
-      options.subject = Subject::fields;
-      return {};
-    case 'h':
-      options.hide_name = true;
-      return {};
-    case 'H':
-      options.hide_value = true;
-      return {};
-    case 'l':
-      options.lock_types = true;
-      return {};
-    case 'M':
-      options.subject = Subject::services;
-      return {};
-    case 'n':
-      options.only_set = true;
-      return {};
-    case 'p':
-      options.subject = Subject::parameters;
-      return {};
-    case 'P':
-      options.subject = Subject::service_parameters;
-      return {};
-    case 'v':
-      return {};
-    case 'x':
-      options.expand = true;
-      return {};
-    case 'X':
-      options.exclude = true;
-      return {};
-    case '#':
-      options.comment_out = true;
-      return {};
-    default:
-      return failure(fmt::format("invalid option -- '{}'\n{}", printable(std::string_view(&letter, 1)), kUsage));
+Result<> check_exclusive(std::string_view letters) {
+  const auto given = [&](char letter) { return letters.find(letter) != std::string_view::npos; };
+  for (std::size_t i = 0; i < kLetters.size(); ++i) {
+    for (std::size_t j = i + 1; j < kLetters.size(); ++j) {
+      if (!given(kLetters[i]) || !given(kLetters[j])) { continue; }
+      for (const auto& [left, right] : kExclusive) {
+        const auto in = [](std::string_view group, char letter) {
+          return group.find(letter) != std::string_view::npos;
+        };
+        if ((in(left, kLetters[i]) && in(right, kLetters[j])) || (in(right, kLetters[i]) && in(left, kLetters[j]))) {
+          return failure(fmt::format("specify one of -{} -{}", kLetters[i], kLetters[j]));
+        }
+      }
+    }
   }
+  return {};
 }
 
-/// Two options of one group exclude each other; so do a view and a change.
-Result<> check_combination(const Options& options) {
-  using Group = std::vector<std::pair<std::string_view, bool>>;
-  const Group groups[] = {
-      {{"-d", options.defaults},
-       {"-e", options.edit},
-       {"-n", options.only_set},
-       {"-X", options.exclude},
-       {"-#", options.comment_out},
-       {"-l", options.lock_types}},
-      {{"-h", options.hide_name}, {"-H", options.hide_value}},
-      {{"-d", options.defaults}, {"-o", !options.overrides.empty()}},
-      {{"-e", options.edit}, {"-x", options.expand}},
-      {{"-e", options.edit}, {"-o", !options.overrides.empty()}},
-  };
-  for (const Group& group : groups) {
-    std::string given;
-    for (const auto& [name, set] : group) {
-      if (set) { given += fmt::format(" {}", name); }
+/// Options as getopt(3) reads them: up to "--" or the first word that is none. Gives the letters and the index of the
+/// first argument.
+struct Words {
+  std::string letters;
+  std::vector<std::pair<char, std::string>> values;
+  std::size_t next = 0;
+};
+
+Result<Words> split_options(const std::vector<std::string>& arguments) {
+  Words words;
+  for (; words.next < arguments.size(); ++words.next) {
+    const std::string_view argument = arguments[words.next];
+    if (argument == "--") {
+      ++words.next;
+      break;
     }
-    if (given.find(' ', 1) != std::string::npos) { return failure("specify one of" + given); }
+    if (argument.size() < 2 || argument.front() != '-') { break; }
+    for (std::size_t at = 1; at < argument.size(); ++at) {
+      const char letter = argument[at];
+      if (kLetters.find(letter) == std::string_view::npos) {
+        return failure(fmt::format("invalid option -- '{}'\n{}", printable(argument.substr(at, 1)), kUsage));
+      }
+      words.letters += letter;
+      if (kWithValue.find(letter) == std::string_view::npos) { continue; }
+      std::string value(argument.substr(at + 1));
+      if (value.empty()) {
+        if (++words.next == arguments.size()) {
+          return failure(fmt::format("option requires an argument -- '{}'\n{}", letter, kUsage));
+        }
+        value = arguments[words.next];
+      }
+      words.values.emplace_back(letter, std::move(value));
+      break;
+    }
+    if (words.letters.find('b') != std::string::npos && words.letters.find('t') != std::string::npos) {
+      return failure("specify one of -b and -t");
+    }
   }
-  if (options.subject != Subject::parameters) {
-    const std::string_view subject = options.subject == Subject::services ? "-M"
-                                     : options.subject == Subject::fields ? "-F"
-                                                                          : "-P";
-    const bool names = options.subject != Subject::services;
-    const Group not_allowed = {{"-d", options.defaults},
-                               {"-n", options.only_set},
-                               {"-h", options.hide_name && !names},
-                               {"-H", options.hide_value && !names},
-                               {"-X", options.exclude && options.subject == Subject::fields},
-                               {"-#", options.comment_out && options.subject != Subject::services}};
-    for (const auto& [name, set] : not_allowed) {
-      if (set) { return failure(fmt::format("with option {}, do not specify {}", subject, name)); }
+  return words;
+}
+
+Result<> check_arguments(const Options& options) {
+  const bool removes = options.exclude || options.comment_out;
+  if (options.edit && options.arguments.empty()) { return failure("-e requires name=value argument"); }
+  if (removes && options.arguments.empty()) { return failure("missing service argument"); }
+  if ((options.subject == Subject::report_texts || options.subject == Subject::report_templates) &&
+      options.arguments.size() > 1) {
+    return failure("options -b and -t require at most one template file");
+  }
+  if (!options.changes_file()) { return {}; }
+  for (const std::string& argument : options.arguments) {
+    if (argument.find_first_of("\r\n") != std::string::npos) {
+      return failure("-e, -X, or -# accepts no multi-line input");
+    }
+    if (text::trim(argument).starts_with('#')) { return failure("-e, -X, or -# accepts no comment input"); }
+    if (options.edit && argument.find('=') == std::string::npos) {
+      return failure(fmt::format("missing '=' after attribute name: \"{}\"", printable(argument)));
     }
   }
   return {};
@@ -132,59 +162,47 @@ Result<> check_combination(const Options& options) {
 }  // namespace
 
 Result<Options> parse_options(const std::vector<std::string>& arguments) {
+  SP_TRY(Words words, split_options(arguments));
   Options options;
-  std::size_t i = 0;
-  for (; i < arguments.size(); ++i) {
-    const std::string_view argument = arguments[i];
-    if (argument == "--") {
-      ++i;
-      break;
-    }
-    if (argument.size() < 2 || argument.front() != '-') { break; }
-    for (std::size_t at = 1; at < argument.size(); ++at) {
-      const char letter = argument[at];
-      if (letter != 'c' && letter != 'C' && letter != 'o') {
-        SP_TRY(apply(options, letter));
-        continue;
+  options.arguments.assign(arguments.begin() + static_cast<std::ptrdiff_t>(words.next), arguments.end());
+  const bool lists = words.letters.find_first_of("aAblmtT") != std::string::npos;
+  if (!lists && std::ranges::any_of(options.arguments, [](const std::string& argument) {
+        return argument.find('=') != std::string::npos;
+      })) {
+    words.letters += 'e';
+  }
+  SP_TRY(apply_subject(options, words.letters));
+  SP_TRY(check_exclusive(words.letters));
+  const auto given = [&](char letter) { return words.letters.find(letter) != std::string::npos; };
+  options.defaults = given('d');
+  options.edit = given('e');
+  options.fold = given('f');
+  options.hide_name = given('h');
+  options.hide_value = given('H');
+  options.json = given('j');
+  options.only_set = given('n');
+  options.expand = given('x');
+  options.exclude = given('X');
+  options.comment_out = given('#');
+  for (auto& [letter, value] : words.values) {
+    if (letter == 'c') {
+      options.config_directory = std::move(value);
+    } else if (letter == 'C') {
+      SP_TRY(apply_classes(options, value));
+    } else if (letter == 'T') {
+      options.tls_mode = std::move(value);
+    } else {
+      auto setting = config::parse_assignment(value);
+      if (!setting) {
+        // The value is in the message already, behind the reason.
+        const std::string reason = setting.error().message();
+        return failure(
+            fmt::format("invalid parameter override: {}: {}", printable(value), reason.substr(0, reason.find(": \""))));
       }
-      std::string_view value = argument.substr(at + 1);
-      if (value.empty()) {
-        if (++i == arguments.size()) {
-          return failure(fmt::format("option requires an argument -- '{}'\n{}", letter, kUsage));
-        }
-        value = arguments[i];
-      }
-      if (letter == 'c') {
-        options.config_directory = value;
-      } else if (letter == 'C') {
-        SP_TRY(add_classes(options, value));
-      } else {
-        SP_TRY(add_override(options, value));
-      }
-      break;
+      options.overrides.emplace_back(std::move(setting->name), std::move(setting->value));
     }
   }
-  options.arguments.assign(arguments.begin() + static_cast<std::ptrdiff_t>(i), arguments.end());
-
-  const bool removes = options.exclude || options.comment_out;
-  const auto has_equals = [](const std::string& argument) { return argument.find('=') != std::string::npos; };
-  if (!removes && std::ranges::any_of(options.arguments, has_equals)) { options.edit = true; }
-  SP_TRY(check_combination(options));
-  if (options.edit && options.arguments.empty()) { return failure("-e requires name=value argument"); }
-  if (removes && options.arguments.empty()) {
-    return failure(fmt::format("{} requires name argument", options.exclude ? "-X" : "-#"));
-  }
-  for (const std::string& argument : options.arguments) {
-    if (options.changes_file() && argument.find_first_of("\r\n") != std::string::npos) {
-      return failure("-e, -X, or -# accepts no multi-line input");
-    }
-    if (removes && has_equals(argument)) {
-      return failure(fmt::format("-X or -# requires names without value: \"{}\"", printable(argument)));
-    }
-    if (options.edit && !has_equals(argument)) {
-      return failure(fmt::format("missing '=' after attribute name: \"{}\"", printable(argument)));
-    }
-  }
+  SP_TRY(check_arguments(options));
   return options;
 }
 

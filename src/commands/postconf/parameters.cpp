@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/safe_text.hpp"
+#include "base/text.hpp"
 #include "commands/postconf/display.hpp"
 #include "config/main_cf.hpp"
 #include "config/registry.hpp"
@@ -20,9 +21,7 @@ class View {
   View(const Options& options, const config::Snapshot& snapshot, const config::NameUse& use)
       : options_(options), snapshot_(snapshot), use_(use) {}
 
-  [[nodiscard]] bool shows_class(std::string_view name) const {
-    return options_.classes.empty() || options_.classes.contains(name);
-  }
+  [[nodiscard]] bool shows_class(std::string_view name) const { return options_.classes.contains(name); }
 
   /// All names of the chosen classes, sorted.
   [[nodiscard]] std::vector<std::string> names() const {
@@ -85,15 +84,20 @@ std::string config_directory(const Options& options) {
   return environment != nullptr && *environment != '\0' ? environment : std::string(config::default_config_directory());
 }
 
-void add_name_warnings(const config::NameUse& use, std::vector<std::string>& warnings) {
+Result<> add_name_warnings(const config::NameUse& use, Subject subject, std::vector<std::string>& warnings) {
+  for (const config::NamedTable& table : use.table_files) {
+    SP_TRY(const std::vector<std::string> found, config::check_table_file(table));
+    warnings.insert(warnings.end(), found.begin(), found.end());
+  }
   for (const auto& item : use.unused) {
-    std::string warning = fmt::format("{}: unused parameter: {}={}", item.file, item.name, printable(item.value));
-    if (!item.suggestion.empty()) { warning += fmt::format(" (did you mean {}?)", item.suggestion); }
-    warnings.push_back(std::move(warning));
+    // Who looks at services is not told about main.cf.
+    if (subject != Subject::parameters && !item.in_master_cf) { continue; }
+    warnings.push_back(fmt::format("{}: unused parameter: {}={}", item.file, item.name, printable(item.value)));
   }
   for (const auto& item : use.undefined) {
     warnings.push_back(fmt::format("{}: undefined parameter: {}", item.file, item.name));
   }
+  return {};
 }
 
 Result<Files> read_files(const Options& options, std::vector<std::string>& warnings) {
@@ -111,7 +115,7 @@ Result<Files> read_files(const Options& options, std::vector<std::string>& warni
   }
   warnings.insert(warnings.end(), files.config->warnings().begin(), files.config->warnings().end());
 
-  auto master = config::read_master_cf(config_directory(options) + "/master.cf", {}, config::Duplicates::keep);
+  auto master = config::read_master_cf(config_directory(options) + "/master.cf", {}, config::Reading::as_written);
   if (!master && !master.error().is(std::errc::no_such_file_or_directory)) {
     return std::unexpected(std::move(master).error());
   }
@@ -131,6 +135,7 @@ Result<Output> show_parameters(const Options& options) {
   const View view(options, *files.config, use);
   const Style style{.hide_name = options.hide_name, .hide_value = options.hide_value, .fold = options.fold};
   const bool all = options.arguments.empty();
+  std::vector<std::string> members;
   for (const std::string& name : all ? view.names() : options.arguments) {
     if (!all && !view.known(name)) {
       output.warnings.push_back(fmt::format("{}: unknown parameter", printable(name)));
@@ -138,9 +143,14 @@ Result<Output> show_parameters(const Options& options) {
     }
     if (options.only_set && !view.is_set(name)) { continue; }
     SP_TRY(const std::string value, view.value(name));
-    output.text += format_setting(name, value, style);
+    if (options.json) {
+      members.push_back("  " + json_member(name, value));
+    } else {
+      output.text += format_setting(name, value, style);
+    }
   }
-  if (!options.defaults) { add_name_warnings(use, output.warnings); }
+  if (options.json) { output.text = members.empty() ? "{}\n" : "{\n" + text::join(members, ",\n") + "\n}\n"; }
+  if (!options.defaults) { SP_TRY(add_name_warnings(use, options.subject, output.warnings)); }
   return output;
 }
 

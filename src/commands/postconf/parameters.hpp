@@ -16,6 +16,7 @@ namespace stagepost::postconf {
 struct Output {
   std::string text;
   std::vector<std::string> warnings;
+  int status = 0;  ///< of the process
 };
 
 /// Directory of -c, MAIL_CONFIG or the build.
@@ -31,7 +32,8 @@ struct Files {
   config::MasterCf master;
 };
 [[nodiscard]] Result<Files> read_files(const Options& options, std::vector<std::string>& warnings);
-/// Unused and undefined names as warnings.
-void add_name_warnings(const config::NameUse& use, std::vector<std::string>& warnings);
+/// Unused and undefined names as warnings. Reads the files of tables that have one; error: one that does not parse.
+[[nodiscard]] Result<> add_name_warnings(const config::NameUse& use, Subject subject,
+                                         std::vector<std::string>& warnings);
 
 }  // namespace stagepost::postconf

@@ -1,6 +1,7 @@
 #include "commands/postconf/postconf.hpp"
 
 #include "commands/postconf/explain.hpp"
+#include "commands/postconf/features.hpp"
 #include "commands/postconf/options.hpp"
 #include "commands/postconf/services.hpp"
 
@@ -9,15 +10,18 @@ namespace stagepost::postconf {
 Result<Output> run(const std::vector<std::string>& arguments) {
   if (const auto request = explain_request(arguments)) { return explain(*request); }
   SP_TRY(const Options options, parse_options(arguments));
-  if (options.lock_types) { return Output{.text = "flock\nfcntl\ndotlock\n", .warnings = {}}; }
-  if (options.subject != Subject::parameters) {
-    return options.changes_file() ? change_services(options) : show_services(options);
+  switch (options.subject) {
+    case Subject::parameters:
+      if (!options.changes_file()) { return show_parameters(options); }
+      SP_TRY(change_parameters(options));
+      return Output{};
+    case Subject::services:
+    case Subject::fields:
+    case Subject::service_parameters:
+      return options.changes_file() ? change_services(options) : show_services(options);
+    default:
+      return show_features(options);
   }
-  if (options.changes_file()) {
-    SP_TRY(change_parameters(options));
-    return Output{};
-  }
-  return show_parameters(options);
 }
 
 }  // namespace stagepost::postconf

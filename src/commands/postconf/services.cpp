@@ -44,12 +44,6 @@ Request parse_request(std::string_view text) {
   return request;
 }
 
-std::string arguments_text(const config::ServiceEntry& entry) {
-  std::string result = entry.command;
-  for (std::size_t i = kFields.size(); i < entry.columns.size(); ++i) { result += " " + entry.columns[i]; }
-  return result;
-}
-
 /// $name of a service's -o values: its own overrides and name over main.cf.
 Result<std::string> expand_for(const config::Snapshot& snapshot, const config::ServiceEntry& entry,
                                std::string_view text) {
@@ -62,44 +56,34 @@ Result<std::string> expand_for(const config::Snapshot& snapshot, const config::S
 /// The entry with its -o values expanded.
 Result<config::ServiceEntry> expanded(const config::Snapshot& snapshot, config::ServiceEntry entry) {
   SP_TRY(const config::SnapshotPtr own, snapshot.with(entry.overrides, false));
-  for (std::size_t i = kFields.size(); i + 1 < entry.columns.size(); ++i) {
+  for (std::size_t i = kFields.size(); i + 1 < entry.options_end; ++i) {
     if (entry.columns[i] != "-o") { continue; }
     std::string_view assignment = entry.columns[++i];
     if (assignment.starts_with('{') && assignment.ends_with('}')) {
       assignment = assignment.substr(1, assignment.size() - 2);
     }
-    SP_TRY(const config::Setting setting, config::parse_assignment(assignment));
-    SP_TRY(const std::string value, expand_for(*own, entry, setting.value));
-    const std::string result = setting.name + "=" + value;
+    const auto setting = config::parse_assignment(assignment);
+    if (!setting) { continue; }
+    SP_TRY(const std::string value, expand_for(*own, entry, setting->value));
+    const std::string result = setting->name + "=" + value;
     entry.columns[i] = std::ranges::any_of(result, text::is_space) ? "{" + result + "}" : result;
   }
   for (auto& [name, value] : entry.overrides) { SP_TRY(value, expand_for(*own, entry, value)); }
   return entry;
 }
 
-/// A value of -F or -P; folded, each -o of a command starts a line.
-std::string format_item(const std::string& label, const config::ServiceEntry& entry, std::string_view field,
-                        const std::string& value, const Options& options) {
-  const Style style{.hide_name = options.hide_name, .hide_value = options.hide_value, .fold = options.fold};
-  if (field != "command" || !options.fold || options.hide_value ||
-      std::ranges::find(entry.columns, "-o") == entry.columns.end()) {
-    return format_setting(label, value, style);
-  }
-  std::string result = options.hide_name ? entry.command : label + " = " + entry.command;
-  for (std::size_t i = kFields.size(); i < entry.columns.size(); ++i) {
-    const bool option = entry.columns[i] == "-o" && i + 1 < entry.columns.size();
-    result += option ? "\n    -o " + entry.columns[i + 1] : "\n    " + entry.columns[i];
-    i += option ? 1 : 0;
-  }
-  return result + "\n";
+/// A field as -F shows it; a command keeps its white space.
+std::string format_field(const config::ServiceEntry& entry, std::size_t field, const Options& options) {
+  const std::string label = fmt::format("{}/{}", entry.key(), kFields[field]);
+  if (options.hide_value) { return label + "\n"; }
+  const std::string start = options.hide_name ? "" : label + " = ";
+  if (kFields[field] != "command") { return start + entry.columns[field] + "\n"; }
+  return config::format_command(start, entry, options.fold ? config::Fold::yes : config::Fold::no) + "\n";
 }
 
 void show_fields(const config::ServiceEntry& entry, const Request& request, const Options& options, std::string& text) {
   for (std::size_t i = 0; i < kFields.size(); ++i) {
-    if (request.item == "*" || request.item == kFields[i]) {
-      const std::string value = kFields[i] == "command" ? arguments_text(entry) : entry.columns[i];
-      text += format_item(fmt::format("{}/{}", entry.key(), kFields[i]), entry, kFields[i], value, options);
-    }
+    if (request.item == "*" || request.item == kFields[i]) { text += format_field(entry, i, options); }
   }
 }
 
@@ -118,6 +102,46 @@ bool show_overrides(const config::ServiceEntry& entry, const Request& request, c
   return any;
 }
 
+/// Services as JSON: -M and -F an object of fields for each, the command's arguments apart from it; -P an object of
+/// parameters. A service without anything that was asked for is left out.
+class Json {
+ public:
+  explicit Json(Subject subject) : subject_(subject) {}
+
+  /// False: nothing of `entry` was asked for.
+  bool add(const config::ServiceEntry& entry, std::string_view item) {
+    std::vector<std::string> members;
+    const auto wanted = [&](std::string_view name) { return item == "*" || item == name; };
+    if (subject_ == Subject::service_parameters) {
+      std::map<std::string, std::string> values;
+      for (const auto& [name, value] : entry.overrides) { values[name] = value; }
+      for (const auto& [name, value] : values) {
+        if (wanted(name)) { members.push_back(json_member(name, value)); }
+      }
+    } else {
+      for (std::size_t i = 0; i < kFields.size(); ++i) {
+        if (wanted(kFields[i])) { members.push_back(json_member(kFields[i], entry.columns[i])); }
+      }
+      if (wanted("command")) {
+        std::vector<std::string> arguments;
+        for (const std::string& argument : entry.args) { arguments.push_back(json_string(argument)); }
+        members.push_back(fmt::format("\"arguments\": [{}]", text::join(arguments, ", ")));
+      }
+    }
+    if (members.empty()) { return false; }
+    services_.push_back(fmt::format("  {}: {{{}}}", json_string(entry.key()), text::join(members, ", ")));
+    return true;
+  }
+
+  [[nodiscard]] std::string text() const {
+    return services_.empty() ? "{}\n" : "{\n" + text::join(services_, ",\n") + "\n}\n";
+  }
+
+ private:
+  Subject subject_;
+  std::vector<std::string> services_;
+};
+
 Result<> check_field(std::string_view item) {
   if (item != "*" && std::ranges::find(kFields, item) == kFields.end()) {
     return failure(fmt::format("invalid service attribute name: \"{}\"", printable(item)));
@@ -125,14 +149,28 @@ Result<> check_field(std::string_view item) {
   return {};
 }
 
+/// Whether a column may have this value.
+Result<> check_field_value(std::string_view item, std::string_view value) {
+  std::string line;
+  for (const std::string_view field : kFields) {
+    const std::string_view stock = field == "type" ? "unix" : field == "service" || field == "command" ? "x" : "-";
+    line += field == item ? value : stock;
+    line += ' ';
+  }
+  const auto entry = config::parse_service(line, config::Reading::as_written);
+  if (!entry) { return failure(fmt::format("{} in \"{}\"", entry.error().message(), printable(value))); }
+  return {};
+}
+
 /// "request = value" with the request's parts checked for the subject.
 struct Change {
+  std::string_view argument;
   Request request;
   std::string value;
 };
 
 Result<Change> parse_change(const Options& options, std::string_view argument) {
-  Change change;
+  Change change{.argument = argument, .request = {}, .value = {}};
   std::string_view left = argument;
   if (options.edit) {
     const std::size_t equals = argument.find('=');
@@ -141,23 +179,28 @@ Result<Change> parse_change(const Options& options, std::string_view argument) {
   }
   change.request = parse_request(left);
   const std::size_t parts = text::split_exact(left, '/').size();
-  const std::size_t wanted = options.subject == Subject::services ? 2 : 3;
-  if (parts != wanted) {
-    return failure(fmt::format("need service/type{}: \"{}\"",
-                               options.subject == Subject::services ? ""
-                               : options.subject == Subject::fields ? "/field"
-                                                                    : "/parameter",
-                               printable(argument)));
-  }
-  if (options.subject == Subject::fields) {
-    SP_TRY(check_field(change.request.item));
-    if (change.request.item == "*") {
-      return failure(fmt::format("-F needs a field name: \"{}\"", printable(argument)));
-    }
-  }
-  if (options.subject == Subject::service_parameters && options.edit &&
-      std::ranges::any_of(change.value, text::is_space)) {
-    return failure("-Pe does not accept whitespace in parameter value");
+  switch (options.subject) {
+    case Subject::services:
+      if (parts != 2) { return failure("-Me, -MX or -M# requires service_name/type"); }
+      if (options.edit) {
+        const auto entry = config::parse_service(change.value, config::Reading::as_written);
+        if (!entry && entry.error().message() == "bad field count") {
+          return failure(fmt::format("bad field count: \"{}\"", printable(argument)));
+        }
+      }
+      break;
+    case Subject::fields:
+      if (parts != 3) { return failure("-Fe or -FX requires service_name/type/field_name"); }
+      if (change.request.item == "*") { return failure("-Fe does not accept wild-card field name"); }
+      SP_TRY(check_field(change.request.item));
+      SP_TRY(check_field_value(change.request.item, change.value));
+      break;
+    default:
+      if (parts != 3) { return failure("-Pe or -PX requires service_name/type/parameter"); }
+      if (change.request.item == "*") { return failure("-Pe does not accept wild-card parameter name"); }
+      if (options.edit && std::ranges::any_of(change.value, text::is_space)) {
+        return failure("-Pe does not accept whitespace in parameter value");
+      }
   }
   return change;
 }
@@ -174,23 +217,25 @@ std::string changed_line(const Options& options, const config::ServiceEntry& ent
     columns[static_cast<std::size_t>(field)] = change.value;
     return entry_line(columns);
   }
-  // Parameters: every instance of the name goes, a set one is put where the last was or after the command.
-  std::size_t place = kFields.size();
-  for (std::size_t i = kFields.size(); i + 1 < columns.size();) {
+  // Parameters: every instance of the name goes, a set one is put where the first was or behind the other options.
+  std::optional<std::size_t> place;
+  std::size_t end = entry.options_end;
+  for (std::size_t i = kFields.size(); i + 1 < end;) {
     std::string_view assignment = columns[i + 1];
     if (assignment.starts_with('{')) { assignment.remove_prefix(1); }
     const std::string_view name = text::trim(assignment.substr(0, assignment.find('=')));
     if (columns[i] == "-o" && (change.request.item == "*" || name == change.request.item)) {
-      place = i;
+      place = place.value_or(i);
       columns.erase(columns.begin() + static_cast<std::ptrdiff_t>(i),
                     columns.begin() + static_cast<std::ptrdiff_t>(i + 2));
+      end -= 2;
     } else {
       i += columns[i] == "-o" ? 2 : 1;
     }
   }
   if (options.edit) {
     const std::array<std::string, 2> words{"-o", change.request.item + "=" + change.value};
-    columns.insert(columns.begin() + static_cast<std::ptrdiff_t>(place), words.begin(), words.end());
+    columns.insert(columns.begin() + static_cast<std::ptrdiff_t>(place.value_or(end)), words.begin(), words.end());
   }
   return entry_line(columns);
 }
@@ -202,17 +247,26 @@ Result<Output> show_services(const Options& options) {
   SP_TRY(const Files files, read_files(options, output.warnings));
   std::vector<Request> requests;
   for (const std::string& argument : options.arguments) {
+    const std::size_t parts = text::split_exact(argument, '/').size();
+    if (options.subject == Subject::services && parts > 2) { return failure("-M option requires service_name[/type]"); }
+    if (parts > 3) {
+      return failure(options.subject == Subject::fields ? "-F option requires service_name[/type[/field]]"
+                                                        : "-P option requires service_name[/type[/parameter]]");
+    }
     requests.push_back(parse_request(argument));
     if (options.subject == Subject::fields) { SP_TRY(check_field(requests.back().item)); }
   }
   if (requests.empty()) { requests.emplace_back(); }
+  Json json(options.subject);
   // Request by request, each in file order.
   for (Request& request : requests) {
     for (const config::ServiceEntry& original : files.master.services) {
       if (!request.matches(original)) { continue; }
       config::ServiceEntry entry = original;
       if (options.expand) { SP_TRY(entry, expanded(*files.config, original)); }
-      if (options.subject == Subject::services) {
+      if (options.json) {
+        request.used = json.add(entry, request.item) || request.used;
+      } else if (options.subject == Subject::services) {
         request.used = true;
         output.text += config::format_entry(entry, options.fold ? config::Fold::yes : config::Fold::no) + "\n";
       } else if (options.subject == Subject::fields) {
@@ -226,7 +280,8 @@ Result<Output> show_services(const Options& options) {
       output.warnings.push_back(fmt::format("unmatched request: \"{}\"", printable(request.text)));
     }
   }
-  add_name_warnings(config::check_names(*files.config, files.master), output.warnings);
+  if (options.json) { output.text = json.text(); }
+  SP_TRY(add_name_warnings(config::check_names(*files.config, files.master), options.subject, output.warnings));
   return output;
 }
 
@@ -247,7 +302,7 @@ Result<Output> change_services(const Options& options) {
       SP_TRY(config::edit_master_cf_file(path, edit));
       continue;
     }
-    SP_TRY(const config::MasterCf master, config::read_master_cf(path));
+    SP_TRY(const config::MasterCf master, config::read_master_cf(path, {}, config::Reading::as_written));
     bool used = false;
     for (const config::ServiceEntry& entry : master.services) {
       if (change.request.matches(entry)) {
@@ -258,7 +313,7 @@ Result<Output> change_services(const Options& options) {
       }
     }
     if (!used) {
-      output.warnings.push_back(fmt::format("unmatched service_name/type: \"{}\"", printable(change.request.text)));
+      output.warnings.push_back(fmt::format("unmatched service_name/type: \"{}\"", printable(change.argument)));
     }
   }
   return output;

@@ -90,7 +90,7 @@ Result<std::string> edit_main_cf(std::string_view content, std::string_view file
       result += "#";
       result += line.text;
     } else if (current->kind == Edit::Kind::set && line.role == PhysicalLine::Role::first) {
-      result += text::trim_end(fmt::format("{} = {}", current->name, text::trim(current->value)));
+      result += fmt::format("{} = {}", current->name, text::trim(current->value));
       result += '\n';
     }
   }
@@ -98,7 +98,7 @@ Result<std::string> edit_main_cf(std::string_view content, std::string_view file
     if (edit.kind == Edit::Kind::set && edit_of(edit.name) == &edit &&
         std::ranges::find(seen, edit.name) == seen.end()) {
       end_line(result);
-      result += text::trim_end(fmt::format("{} = {}", edit.name, text::trim(edit.value)));
+      result += fmt::format("{} = {}", edit.name, text::trim(edit.value));
       result += '\n';
     }
   }

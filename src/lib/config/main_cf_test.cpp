@@ -83,7 +83,7 @@ TEST(EditMainCf, SetsInPlaceAndKeepsComments) {
                            {Edit::Kind::set, "empty", ""},
                            {Edit::Kind::set, "relayhost", "x   y"}}),
             "# top\nmyhostname = b\n  # inside\n# c2\n\n\nfoo = 9\nmid = 2\nfoo = 9\n#old = x\nrelayhost = x   y\n"
-            "new = a b\nempty =\n");
+            "new = a b\nempty = \n");
 }
 
 TEST(EditMainCf, RemovesWithContinuationLines) {

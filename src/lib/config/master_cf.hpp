@@ -34,9 +34,11 @@ struct ServiceEntry {
   /// The `-o name=value` among args, in order: what to lay over main.cf.
   std::vector<std::pair<std::string, std::string>> overrides;
   std::size_t line = 0;  ///< in the file, from 1
-  /// As written, for display and editing: seven columns, the command, then each argument with its braces; every -o is
-  /// two pieces, "-o" and "name=value" (in braces when there is white space inside).
+  /// For display and editing: seven columns, the command, then each argument, in braces when there is white space
+  /// inside; every -o is two pieces, "-o" and "name=value". The words of a line that means the same.
   std::vector<std::string> columns;
+  /// Where the leading options end in `columns`: a "-o" behind that is an argument like any other.
+  std::size_t options_end = 0;
 
   /// "smtp/inet": the identity of a service.
   [[nodiscard]] std::string key() const { return name + "/" + std::string(to_string(type)); }
@@ -51,14 +53,19 @@ struct MasterCf {
   [[nodiscard]] const ServiceEntry* find(std::string_view name, ServiceType type) const;
 };
 
-enum class Duplicates : std::uint8_t { replace, keep };
+/// `strict`: for master. What it cannot start is an error, a later entry replaces an earlier one of the same name and
+/// type. `as_written`: for postconf, which shows and repairs files that master refuses. Only missing columns and
+/// columns with a value of the wrong form are errors; unbalanced braces and a bad -o are warnings; duplicates stay.
+enum class Reading : std::uint8_t { strict, as_written };
+
+/// One entry, without comments and line breaks. Errors as parse_master_cf, without a place.
+[[nodiscard]] Result<ServiceEntry> parse_service(std::string_view line, Reading reading);
 
 /// Error with "file, line N: ..." for a missing or bad column, an unbalanced brace, a bad -o, a private inet service, a
 /// service name with "/" or control characters, or a broken limit.
 [[nodiscard]] Result<MasterCf> parse_master_cf(std::string_view content, std::string_view file,
-                                               const FileLimits& limits = {},
-                                               Duplicates duplicates = Duplicates::replace);
+                                               const FileLimits& limits = {}, Reading reading = Reading::strict);
 [[nodiscard]] Result<MasterCf> read_master_cf(const std::string& path, const FileLimits& limits = {},
-                                              Duplicates duplicates = Duplicates::replace);
+                                              Reading reading = Reading::strict);
 
 }  // namespace stagepost::config

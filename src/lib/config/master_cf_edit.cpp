@@ -12,49 +12,56 @@
 namespace stagepost::config {
 namespace {
 
+constexpr std::size_t kColumns = 8;  // with the command
+
 bool matches(std::string_view pattern, std::string_view text) { return pattern == "*" || pattern == text; }
 
 }  // namespace
 
-std::string format_entry(const ServiceEntry& entry, Fold fold) {
-  constexpr std::array<std::size_t, 8> kTabs{0, 11, 17, 25, 33, 41, 49, 57};
+std::string format_command(std::string start, const ServiceEntry& entry, Fold fold) {
   constexpr std::size_t kWidth = 80;
-  std::string result;
-  for (std::size_t i = 0; i < kTabs.size(); ++i) {
-    if (i > 0) {
-      result += ' ';
-      result.resize(std::max(result.size(), kTabs[i]), ' ');
-    }
-    result += entry.columns[i];
-  }
+  std::string result = std::move(start) + entry.command;
   std::size_t line_start = 0;
-  bool after_option = false;
-  for (std::size_t i = kTabs.size(); i < entry.columns.size(); ++i) {
+  bool after_override = false;
+  for (std::size_t i = kColumns; i < entry.columns.size(); ++i) {
     std::string piece = entry.columns[i];
-    const bool option = piece == "-o" && i + 1 < entry.columns.size();
-    if (option) { piece += " " + entry.columns[++i]; }
-    if (fold == Fold::yes && (option || after_option || result.size() - line_start + 1 + piece.size() >= kWidth)) {
+    const bool override = piece == "-o" && i + 1 < entry.options_end;
+    if (override) { piece += " " + entry.columns[++i]; }
+    if (fold == Fold::yes && (override || after_override || result.size() - line_start + 1 + piece.size() >= kWidth)) {
       result += "\n";
       line_start = result.size();
       result += "    ";
     } else {
       result += ' ';
     }
-    after_option = option;
+    after_override = override;
     result += piece;
   }
   return result;
 }
 
+std::string format_entry(const ServiceEntry& entry, Fold fold) {
+  constexpr std::array<std::size_t, kColumns> kTabs{0, 11, 17, 25, 33, 41, 49, 57};
+  std::string result;
+  for (std::size_t i = 0; i < kTabs.size(); ++i) {
+    if (i > 0) {
+      result += ' ';
+      result.resize(std::max(result.size(), kTabs[i]), ' ');
+    }
+    if (i + 1 < kTabs.size()) { result += entry.columns[i]; }
+  }
+  return format_command(std::move(result), entry, fold);
+}
+
 Result<std::string> edit_master_cf(std::string_view content, std::string_view file, const ServiceEdit& edit,
                                    const FileLimits& limits) {
-  SP_TRY(const MasterCf parsed, parse_master_cf(content, file, limits, Duplicates::keep));
+  SP_TRY(const MasterCf parsed, parse_master_cf(content, file, limits, Reading::as_written));
   std::string replacement;
   if (edit.kind == ServiceEdit::Kind::set) {
     if (edit.entry.find('\n') != std::string::npos) { return failure("an entry cannot have more than one line"); }
-    SP_TRY(const MasterCf entry, parse_master_cf(edit.entry, "entry", limits));
-    if (entry.services.size() != 1) { return failure(fmt::format("no service in \"{}\"", printable(edit.entry))); }
-    replacement = format_entry(entry.services[0], Fold::yes) + "\n";
+    const auto entry = parse_service(edit.entry, Reading::as_written);
+    if (!entry) { return failure(fmt::format("{} in \"{}\"", entry.error().message(), printable(edit.entry))); }
+    replacement = format_entry(*entry, Fold::yes) + "\n";
   }
   // The parser gives one service per logical line, in the same order.
   std::string result;

@@ -28,8 +28,10 @@ struct ServiceEdit {
                                            const FileLimits& limits = {});
 
 enum class Fold : std::uint8_t { no, yes };
-/// An entry in the columns that postconf -M shows, without a line break at the end; folded, each -o is on a line of its
-/// own and others are broken before column 80.
+/// Command and arguments, behind `start` on the same line. Folded, each leading -o is on a line of its own and the
+/// others are broken before column 80. No line break at the end.
+[[nodiscard]] std::string format_command(std::string start, const ServiceEntry& entry, Fold fold);
+/// An entry in the columns that postconf -M shows, without a line break at the end; folded as format_command.
 [[nodiscard]] std::string format_entry(const ServiceEntry& entry, Fold fold);
 
 }  // namespace stagepost::config

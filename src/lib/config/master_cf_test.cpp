@@ -88,7 +88,7 @@ TEST(MasterCf, LaterDuplicateReplacesWithAWarning) {
   EXPECT_EQ(parsed->warnings, std::vector<std::string>{"m, line 3: duplicate entry for smtp/inet replaces line 1"});
   EXPECT_EQ(parsed->find("smtp", ServiceType::unix_stream), &parsed->services[1]);
   EXPECT_EQ(parsed->find("smtp", ServiceType::fifo), nullptr);
-  EXPECT_EQ(parse_master_cf("a inet n - n - - b\na inet n - n - - b\n", "m", {}, Duplicates::keep)->services.size(),
+  EXPECT_EQ(parse_master_cf("a inet n - n - - b\na inet n - n - - b\n", "m", {}, Reading::as_written)->services.size(),
             2U);
 }
 

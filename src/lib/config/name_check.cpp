@@ -4,31 +4,14 @@
 #include <array>
 #include <numeric>
 
+#include <fmt/format.h>
+
 #include "base/text.hpp"
 
 namespace stagepost::config {
 namespace {
 
 using Names = std::set<std::string, std::less<>>;
-
-/// Table types whose name may be a prefix of parameters in main.cf (`ldap:foo` reads foo_server_host ...).
-constexpr std::string_view kPrefixTypes[] = {"ldap:", "mysql:", "pgsql:", "sqlite:", "memcache:"};
-
-void add_table_prefixes(std::string_view value, Names& prefixes) {
-  for (const std::string_view type : kPrefixTypes) {
-    for (std::size_t at = value.find(type); at != std::string_view::npos; at = value.find(type, at + 1)) {
-      const std::size_t start = at + type.size();
-      const std::size_t end = std::min(value.find_first_of(", \t\r\n}", start), value.size());
-      if (end > start && value[start] != '/') { prefixes.emplace(value.substr(start, end - start)); }
-    }
-  }
-}
-
-bool has_prefix(std::string_view name, const Names& prefixes) {
-  return std::ranges::any_of(prefixes, [&](const std::string& prefix) {
-    return name.size() > prefix.size() + 1 && name.starts_with(prefix) && name[prefix.size()] == '_';
-  });
-}
 
 /// Edit distance, or anything above `limit` as soon as it must be more.
 std::size_t distance(std::string_view a, std::string_view b, std::size_t limit) {
@@ -46,20 +29,6 @@ std::size_t distance(std::string_view a, std::string_view b, std::size_t limit) 
   return row.back();
 }
 
-std::string suggestion_for(std::string_view name) {
-  constexpr std::size_t kLimit = 2;
-  std::string_view best;
-  std::size_t best_distance = kLimit + 1;
-  if (name.size() > 200) { return ""; }
-  for (const Parameter& parameter : parameters()) {
-    if (const std::size_t d = distance(name, parameter.name, kLimit); d < best_distance) {
-      best = parameter.name;
-      best_distance = d;
-    }
-  }
-  return std::string(best);
-}
-
 void add_service_names(const MasterCf& master, NameUse& use) {
   static constexpr std::array<std::string_view, 6> kAgents{"smtp", "lmtp", "local", "virtual", "pipe", "error"};
   for (const ServiceEntry& service : master.services) {
@@ -73,6 +42,20 @@ void add_service_names(const MasterCf& master, NameUse& use) {
 }
 
 }  // namespace
+
+std::string nearest_parameter(std::string_view name) {
+  constexpr std::size_t kLimit = 2;
+  std::string_view best;
+  std::size_t best_distance = kLimit + 1;
+  if (name.size() > 200) { return ""; }
+  for (const Parameter& parameter : parameters()) {
+    if (const std::size_t d = distance(name, parameter.name, kLimit); d < best_distance) {
+      best = parameter.name;
+      best_distance = d;
+    }
+  }
+  return std::string(best);
+}
 
 std::vector<std::string_view> referenced_names(std::string_view text) {
   std::vector<std::string_view> names;
@@ -99,7 +82,7 @@ NameUse check_names(const Snapshot& config, const MasterCf& master) {
   add_service_names(master, use);
 
   Names referenced;
-  Names prefixes;
+  std::set<NamedTable> tables;
   const auto scan = [&](std::string_view value) {
     for (const std::string_view name : referenced_names(value)) { referenced.emplace(name); }
   };
@@ -108,21 +91,31 @@ NameUse check_names(const Snapshot& config, const MasterCf& master) {
   }
 
   // What the administrator wrote: values of main.cf (the last of each name) and of -o.
-  const std::vector<std::string> names_set = config.names_set();
+  std::vector<std::string> names_set = config.names_set();
+  for (const auto& [name, value] : config.overrides()) {
+    if (std::ranges::find(names_set, name) == names_set.end()) { names_set.push_back(name); }
+  }
   Names defined(names_set.begin(), names_set.end());
   struct Written {
     const std::string* file;
     std::string_view name;
     std::string_view value;
+    bool in_master_cf = false;
   };
   std::vector<Written> written;
   for (const std::string& name : names_set) { written.push_back({&config.main_cf().file, name, config.raw(name)}); }
   for (const ServiceEntry& service : master.services) {
-    for (const auto& [name, value] : service.overrides) {
-      written.push_back({&master.file, name, value});
+    // The last setting of a name counts.
+    std::map<std::string_view, std::string_view> last;
+    for (const auto& [name, value] : service.overrides) { last[name] = value; }
+    for (const auto& [name, value] : last) {
+      written.push_back({&master.file, name, value, true});
       defined.emplace(name);
     }
   }
+  const auto known = [&](std::string_view name) {
+    return find_parameter(name) != nullptr || use.service_names.contains(name);
+  };
   Names undefined_seen;
   std::vector<Written> references;
   for (const Written& item : written) {
@@ -130,17 +123,24 @@ NameUse check_names(const Snapshot& config, const MasterCf& master) {
       continue;  // its $names belong to the program that uses it
     }
     scan(item.value);
-    add_table_prefixes(item.value, prefixes);
-    if (item.name == "smtpd_restriction_classes") {
-      for (std::string& name : split_list(config.expand_text(item.value).value_or(std::string(item.value)))) {
-        referenced.insert(std::move(name));
+    if (known(item.name)) {
+      const std::string expanded = config.expand_text(item.value).value_or(std::string(item.value));
+      for (NamedTable& table : named_tables(expanded)) { tables.insert(std::move(table)); }
+      if (item.name == "smtpd_restriction_classes") {
+        for (std::string& name : split_list(expanded)) { referenced.insert(std::move(name)); }
       }
     }
     for (const std::string_view name : referenced_names(item.value)) { references.push_back({item.file, name, {}}); }
   }
-  const auto known = [&](std::string_view name) {
-    return find_parameter(name) != nullptr || use.service_names.contains(name);
-  };
+  for (const NamedTable& table : tables) {
+    if (table.in_file()) {
+      use.table_files.push_back(table);
+    } else {
+      for (const std::string_view parameter : table_parameters(table.type)) {
+        referenced.insert(fmt::format("{}_{}", table.name, parameter));
+      }
+    }
+  }
   for (const Written& reference : references) {
     if (!known(reference.name) && !defined.contains(reference.name) && undefined_seen.emplace(reference.name).second) {
       use.undefined.push_back({*reference.file, std::string(reference.name)});
@@ -148,10 +148,10 @@ NameUse check_names(const Snapshot& config, const MasterCf& master) {
   }
   for (const Written& item : written) {
     if (known(item.name)) { continue; }
-    if (referenced.contains(item.name) || has_prefix(item.name, prefixes)) {
+    if (referenced.contains(item.name)) {
       use.user_names.emplace(item.name);
     } else {
-      use.unused.push_back({*item.file, std::string(item.name), std::string(item.value), suggestion_for(item.name)});
+      use.unused.push_back({*item.file, std::string(item.name), std::string(item.value), item.in_master_cf});
     }
   }
   return use;

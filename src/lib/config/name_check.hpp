@@ -11,6 +11,7 @@
 #include "config/master_cf.hpp"
 #include "config/registry.hpp"
 #include "config/snapshot.hpp"
+#include "config/table_parameters.hpp"
 
 namespace stagepost::config {
 
@@ -24,7 +25,7 @@ struct NameUse {
     std::string file;
     std::string name;
     std::string value;
-    std::string suggestion;  ///< a built-in name spelled almost the same; may be empty
+    bool in_master_cf = false;
   };
   std::vector<Unused> unused;
   struct Undefined {
@@ -32,9 +33,16 @@ struct NameUse {
     std::string name;
   };
   std::vector<Undefined> undefined;  ///< `$name` of nothing that is set or built in
+  /// Tables whose parameters are in a file of their own, sorted, each once (check_table_file).
+  std::vector<NamedTable> table_files;
 };
 
+/// No I/O. Linear in the size of both files.
 [[nodiscard]] NameUse check_names(const Snapshot& config, const MasterCf& master);
+
+/// The built-in name that is spelled almost like `name`; empty when there is none. Costs a comparison with each of
+/// them.
+[[nodiscard]] std::string nearest_parameter(std::string_view name);
 
 /// The names behind each `$` of a text, whether or not it is well formed.
 [[nodiscard]] std::vector<std::string_view> referenced_names(std::string_view text);

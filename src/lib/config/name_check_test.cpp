@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/sys.hpp"
+
 namespace stagepost::config {
 namespace {
 
@@ -33,9 +35,9 @@ TEST(NameCheck, UnusedNamesAreFoundWithASuggestion) {
   const NameUse use = check("smtpd_baner = x\nzz = y\n");
   ASSERT_EQ(use.unused.size(), 2U);
   EXPECT_EQ(use.unused[0].name, "smtpd_baner");
-  EXPECT_EQ(use.unused[0].suggestion, "smtpd_banner");
+  EXPECT_EQ(nearest_parameter("smtpd_baner"), "smtpd_banner");
   EXPECT_EQ(use.unused[0].file, "main.cf");
-  EXPECT_EQ(use.unused[1].suggestion, "");
+  EXPECT_EQ(nearest_parameter("zz"), "");
 }
 
 TEST(NameCheck, ReferencesClassesTablesAndOldNamesCountAsUse) {
@@ -45,6 +47,42 @@ TEST(NameCheck, ReferencesClassesTablesAndOldNamesCountAsUse) {
   EXPECT_THAT(use.user_names, ElementsAre("b", "cls", "dir_server_host", "self", "virtual_maps"));
   EXPECT_THAT(unused_names(use), ElementsAre("a"));
   EXPECT_THAT(use.undefined, IsEmpty());
+}
+
+TEST(NameCheck, TableParametersAreThoseOfTheTypeWhereverTheTableIsNamed) {
+  const NameUse use = check(
+      "virtual_alias_maps = unionmap:{ldap:uf,proxy:mysql:pm} ldap:$dir proxy:proxy:ldap:twice /x\n"
+      "dir = staff\nuf_bind = no\nuf_user = x\npm_user = y\npm_bind = no\nstaff_timeout = 1\ntwice_bind = no\n"
+      "smtpd_client_restrictions = check_client_access {pgsql:acl, default_action=accept}\nacl_hosts = h\n"
+      "transport_maps = inline:{a={ldap:not}}, !ldap:negated mysql:/etc/m.cf\nnot_bind = 1\nnegated_bind = 1\n"
+      "mine = ldap:own\nown_bind = 1\nforward_path = ldap:fw\nfw_bind = 1\n",
+      "s unix - - n - - smtp -o smtp_generic_maps=ldap:gen -o gen_bind=1 -o smtp_sasl_password_maps=ldap:/etc/l.cf\n");
+  EXPECT_THAT(use.user_names,
+              ElementsAre("acl_hosts", "dir", "gen_bind", "pm_user", "staff_timeout", "twice_bind", "uf_bind"));
+  EXPECT_THAT(unused_names(use),
+              ElementsAre("fw_bind", "mine", "negated_bind", "not_bind", "own_bind", "pm_bind", "uf_user"));
+  EXPECT_THAT(use.table_files, ElementsAre(NamedTable{"ldap", "/etc/l.cf"}, NamedTable{"mysql", "/etc/m.cf"}));
+}
+
+TEST(NameCheck, TableFilesAreCheckedForNamesTheTypeDoesNotHave) {
+  const std::string path = testing::TempDir() + "name_check_table.cf";
+  ASSERT_TRUE(sys::replace_file(path, "user = a\nzap = 1\nzap = 2\nbind=no\n", 0600).has_value());
+  const auto warnings = check_table_file({"mysql", path});
+  ASSERT_TRUE(warnings.has_value());
+  EXPECT_THAT(*warnings, ElementsAre("mysql:" + path + ": unused parameter: bind=no",
+                                     "mysql:" + path + ": unused parameter: zap=2"));
+  EXPECT_THAT(check_table_file({"ldap", "/nonexistent/x"}).value(),
+              ElementsAre("open \"ldap\" configuration \"/nonexistent/x\": No such file or directory"));
+  ASSERT_TRUE(sys::replace_file(path, "user = a\nbroken\n", 0600).has_value());
+  EXPECT_FALSE(check_table_file({"mysql", path}).has_value());
+  EXPECT_FALSE(check_table_file({"mysql", testing::TempDir()})->empty());
+}
+
+TEST(NameCheck, TablesNestedTooDeeplyAreLeftAlone) {
+  std::string value;
+  for (int i = 0; i < 100'000; ++i) { value += "unionmap:{"; }
+  value += "ldap:x" + std::string(100'000, '}');
+  EXPECT_THAT(named_tables(value), IsEmpty());
 }
 
 TEST(NameCheck, RawParametersDoNotReferToOthers) {

@@ -80,12 +80,12 @@ const ServiceParameter* find_service_parameter(std::string_view name) {
 std::string_view default_config_directory() { return STAGEPOST_BUILD_CONFIG_DIRECTORY; }
 
 std::optional<std::int64_t> parse_time(std::string_view text, char default_unit) {
-  char unit = default_unit;
-  if (!text.empty() && !text::is_digit(text.back())) {
-    unit = text.back();
-    text.remove_suffix(1);
-  }
-  const std::optional<std::uint64_t> number = text::parse_unsigned(text);
+  if (text.starts_with('+')) { text.remove_prefix(1); }
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const char unit = digits < text.size() ? text[digits] : default_unit;
+  if (text.empty()) { return std::nullopt; }
+  // A unit alone is zero of it, and what follows the unit is not looked at: "5min" is five minutes.
+  const std::optional<std::uint64_t> number = digits == 0 ? 0 : text::parse_unsigned(text.substr(0, digits));
   std::uint64_t seconds = 0;
   switch (unit) {
     case 's':

@@ -56,7 +56,8 @@ struct ServiceParameter {
 /// The config_directory chosen at build time; what MAIL_CONFIG or -c replaces.
 [[nodiscard]] std::string_view default_config_directory();
 
-/// Value of a Type::time text in seconds: "5", "5m", "1h". nullopt when malformed or beyond 2^31-1 seconds.
+/// Value of a Type::time text in seconds: "5", "5m", "1h"; as with Postfix, what follows the unit is ignored ("5min")
+/// and a unit alone is zero. nullopt when malformed or beyond 2^31-1 seconds.
 [[nodiscard]] std::optional<std::int64_t> parse_time(std::string_view text, char default_unit);
 
 }  // namespace stagepost::config

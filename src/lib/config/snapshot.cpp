@@ -210,7 +210,7 @@ struct Snapshot::State {
         value.number = text::iequals(text, "yes") ? 1 : 0;
         return {};
       case Type::integer:
-        number = text::parse_signed(text);
+        number = text::parse_signed(text.starts_with('+') ? text.substr(1) : text);
         if (!number) { return failure(fmt::format("bad numerical configuration: {} = {}", name, printable(text))); }
         break;
       case Type::time:
@@ -376,6 +376,7 @@ bool Snapshot::is_set(std::string_view name) const {
 
 const std::string& Snapshot::config_directory() const { return state_->options.config_directory; }
 const MainCf& Snapshot::main_cf() const { return state_->main_cf; }
+const Overrides& Snapshot::overrides() const { return state_->options.overrides; }
 const std::vector<std::string>& Snapshot::warnings() const { return state_->warnings; }
 
 std::vector<std::string> Snapshot::names_set() const {

@@ -79,6 +79,8 @@ class Snapshot {
   [[nodiscard]] const MainCf& main_cf() const;
   /// Names set in main.cf, sorted, each once.
   [[nodiscard]] std::vector<std::string> names_set() const;
+  /// The -o settings it was made with, in order.
+  [[nodiscard]] const Overrides& overrides() const;
   /// What an administrator should know, one line each: entries that override an earlier one, assignments to read-only
   /// names. Names that nobody uses are found by name_check.hpp, which needs master.cf as well.
   [[nodiscard]] const std::vector<std::string>& warnings() const;

@@ -1,0 +1,78 @@
+#include "commands/postconf/features.hpp"
+
+#include <memory>
+#include <span>
+
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/opensslv.h>
+
+#include "base/safe_text.hpp"
+#include "config/sasl_types.hpp"
+#include "maps/module_loading.hpp"
+
+namespace stagepost::postconf {
+namespace {
+
+template <class Names>
+std::string lines(const Names& names) {
+  std::string text;
+  for (const auto& name : names) { text += fmt::format("{}\n", name); }
+  return text;
+}
+
+Result<std::string> table_types(const Options& options, std::vector<std::string>& warnings) {
+  config::LoadOptions load{.config_directory = config_directory(options), .check = config::LoadOptions::Check::no};
+  SP_TRY(const config::SnapshotPtr config, config::Snapshot::load(load));
+  maps::OpenContext context;
+  context.warn = [&](std::string_view line) { warnings.emplace_back(line); };
+  return lines(maps::types_with_modules(*config, context)->names());
+}
+
+/// Kinds of keys a certificate may have: the names Postfix lists, of those the library has.
+std::string public_key_algorithms() {
+  constexpr std::pair<std::string_view, const char*> kAlgorithms[] = {{"dsa", "DSA"}, {"ecdsa", "EC"}, {"rsa", "RSA"}};
+  std::string text;
+  for (const auto& [name, openssl_name] : kAlgorithms) {
+    const std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> context(
+        EVP_PKEY_CTX_new_from_name(nullptr, openssl_name, nullptr), EVP_PKEY_CTX_free);
+    if (context != nullptr) { text += fmt::format("{}\n", name); }
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<Output> show_features(const Options& options) {
+  Output output;
+  switch (options.subject) {
+    case Subject::sasl_server_types:
+      output.text = lines(config::sasl_server_types());
+      break;
+    case Subject::sasl_client_types:
+      output.text = lines(config::sasl_client_types());
+      break;
+    case Subject::lock_types:
+      output.text = "flock\nfcntl\ndotlock\n";
+      break;
+    case Subject::table_types: {
+      SP_TRY(output.text, table_types(options, output.warnings));
+      break;
+    }
+    default:
+      if (options.tls_mode == "compile-version") {
+        output.text = OPENSSL_VERSION_TEXT "\n";
+      } else if (options.tls_mode == "run-version") {
+        output.text = fmt::format("{}\n", OpenSSL_version(OPENSSL_VERSION));
+      } else if (options.tls_mode == "public-key-algorithms") {
+        output.text = public_key_algorithms();
+      } else {
+        output.warnings.push_back(fmt::format("unknown 'postconf -T' mode: {}", printable(options.tls_mode)));
+        output.status = 1;
+      }
+  }
+  return output;
+}
+
+}  // namespace stagepost::postconf
