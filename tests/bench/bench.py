@@ -1,312 +1,293 @@
 #!/usr/bin/python3
 """Benchmark: the same scenarios against the installed Postfix and Stagepost, interleaved in one run.
 
-Both run with their default settings, their queues on the same real disk (STAGEPOST_TEST_DIR, default /var/tmp), and log to a file.
-Load comes from Postfix's smtp-source, relayed mail goes to its smtp-sink. Run as root with Debian's postfix, strace and linux-perf
-packages installed; without perf the context switches are left out.
+Both run with their default settings, their queues on the same real disk (STAGEPOST_TEST_DIR, default /var/tmp), and log to a file. Load comes
+from Stagepost's smtp-source and goes to its smtp-sink, for both. Run as root with Debian's postfix and linux-perf installed, on a machine that
+does nothing else, with an optimised build (STAGEPOST_BUILD=build/release).
 
-    tests/bench/bench.py --short              a few minutes
+    tests/bench/bench.py                      everything, five repetitions: about 20 minutes
+    tests/bench/bench.py --short              small runs, one repetition: about 4 minutes
     tests/bench/bench.py --markdown           the table of docs/benchmarks.md
+    tests/bench/bench.py --plot docs/benchmarks    how cost grows, as SVG files
+    tests/bench/bench.py --scenario backpressure   ten minutes of overload
 
 Scenarios
-  relay        20 sessions -> MTA -> smtp-sink, until the queue is empty
-  accept-N     N sessions, delivered to the discard transport; measured until the last reply to the client
-  sendmail     two parallel submitters running sendmail(1), to the discard transport, until the queue is empty
-  maildir      20 sessions to one virtual Maildir, until the queue is empty
-  idle         memory (PSS of all processes, above an idle system) per open session
-  queue        postqueue -p and -j over a large deferred queue, and the time from start to the first accepted message with it
+  relay, relay-reuse     20 sessions -> MTA -> smtp-sink, one or several messages per session, until the queue is empty
+  accept-N               N sessions, delivered to the discard transport; until the last reply to the client
+  maildir                20 sessions to one virtual Maildir, until the queue is empty
+  starttls               10 sessions, STARTTLS and one message in each; until the last reply
+  recipients             messages with 1,000 recipients to a fast sink, until the queue is empty
+  sendmail-running, sendmail-stopped    one submission after the other while the mail system runs, or does not
+  latency                50 messages a second: end of data to reply, and to the sink
+  destinations           the rate of good destinations beside a dead and a slow one, against that with all well
+  idle, idle-tls         sessions that have said EHLO and wait: time to open, memory, greeting of another one meanwhile
+  queue                  many deferred messages: list, restart, delete (--queue-size 1000000 --only stagepost)
+  backpressure           (not by default) more than a throttled destination takes: input rate, memory, nothing lost
+  disk                   grouped fdatasync rate of the disk, and the share of it that accept-N reaches
 """
 
 import argparse
 import json
 import os
 import pathlib
-import re
-import resource
-import shutil
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import costs  # noqa: E402
+import plot  # noqa: E402
+from heavy import HEAVY  # noqa: E402
+from load import Tools, Unavailable  # noqa: E402
+from results import DISK, FOREIGN_LIMIT, POSTFIX, STAGEPOST, Results  # noqa: E402
+from scenarios import STEADY  # noqa: E402
 from support import procs  # noqa: E402
-from support.mta import Instance, postfix_suite, stagepost_suite  # noqa: E402
+from support.mta import postfix_suite, stagepost_suite  # noqa: E402
 from support.ports import free_port  # noqa: E402
-from support.waiting import wait_for  # noqa: E402
+from systems import MESSAGE_SIZE, Ports, System, knows_parameter  # noqa: E402
 
-SIZES = {  # messages per run: (short, full)
-    "relay": (600, 5000), "accept-1": (200, 2000), "accept-10": (600, 6000), "accept-100": (600, 6000), "sendmail": (100, 1000),
-    "maildir": (600, 5000), "idle": (80, 400), "queue": (1000, 20000),
-}
-MESSAGE_SIZE = 4096
-SYNC_CALLS = ("fsync", "fdatasync", "syncfs", "sync_file_range")
-
-
-class System:
-    """One suite with a running instance that knows all scenarios' destinations."""
-
-    def __init__(self, suite, sink_port, process_limit):
-        self.suite = suite
-        self.instance = Instance(
-            suite, default_transport="discard:", virtual_mailbox_domains="virtual.test", virtual_mailbox_maps="inline:{ {box@virtual.test=box/} }",
-            transport_maps=f"inline:{{ {{relay.test=smtp:[127.0.0.1]:{sink_port}}} {{queue.test=wait:}} }}", defer_transports="wait",
-            extra_services=["wait unix - - n - - smtp"], default_process_limit=process_limit, smtpd_recipient_limit=1000)
-        self.instance.start()
-
-    @property
-    def name(self):
-        return self.suite.name
-
-    def queue_is_empty(self):
-        for queue in ("maildrop", "incoming", "active"):
-            with os.scandir(self.instance.queue / queue) as entries:
-                if any(entry.is_file() for entry in entries):
-                    return False
-        return True
-
-    def wait_empty(self):
-        wait_for(self.queue_is_empty, 600, "an empty queue", self.instance.log.tail)
-
-    def source(self, sessions, count, recipient):
-        """Runs smtp-source to its end."""
-        subprocess.run(["smtp-source", "-s", str(sessions), "-m", str(count), "-l", str(MESSAGE_SIZE), "-f", "from@origin.test", "-t", recipient,
-                        f"inet:127.0.0.1:{self.instance.port()}"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=1800)
-
-
-def submit_with_sendmail(system, count):
-    message = b"Subject: bench\n\n" + b"x" * 71 + b"\n" + (b"y" * 71 + b"\n") * (MESSAGE_SIZE // 72)
-
-    def work(share):
-        for _ in range(share):
-            subprocess.run([system.suite.program("sendmail"), "-f", "from@origin.test", "to@discard.test"], input=message,
-                           env=system.instance.environment(), check=True, timeout=60)
-
-    workers = [threading.Thread(target=work, args=(count // 2,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-
-
-def load(system, scenario, count):
-    """Puts `count` messages through; returns the seconds that count for this scenario. The queue is empty afterwards."""
-    begun = time.monotonic()
-    if scenario == "sendmail":
-        submit_with_sendmail(system, count)
-    elif scenario == "relay":
-        system.source(20, count, "to@relay.test")
-    elif scenario == "maildir":
-        system.source(20, count, "box@virtual.test")
-    else:
-        system.source(int(scenario.split("-")[1]), count, "to@discard.test")
-    replied = time.monotonic() - begun
-    system.wait_empty()
-    return replied if scenario.startswith("accept") else time.monotonic() - begun
-
-
-def measure_throughput(system, scenario, count):
-    """Messages/s and CPU ms per message of the whole system (for sendmail also of the commands)."""
-    load(system, scenario, max(20, count // 20))  # processes started, caches warm
-    children_before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    before = procs.cpu_seconds(system.instance.tree())
-    seconds = load(system, scenario, count)
-    cpu = procs.cpu_seconds(system.instance.tree()) - before
-    if scenario == "sendmail":
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu += children.ru_utime + children.ru_stime - children_before.ru_utime - children_before.ru_stime
-    clear_maildir(system)
-    return {"messages/s": count / seconds, "CPU ms/msg": cpu * 1000 / count}
-
-
-def clear_maildir(system):
-    shutil.rmtree(system.instance.vmail / "box", ignore_errors=True)
-
-
-def pid_arguments(system):
-    return [argument for pid in system.instance.tree() for argument in ("-p", str(pid))]
-
-
-def measure_calls(system, scenario, count):
-    """Context switches and syncs per message, in short runs of their own because tracing slows things down."""
-    result = {}
-    if shutil.which("perf"):
-        pids = ",".join(map(str, system.instance.tree()))
-        tracer = subprocess.Popen(["perf", "stat", "-x", ",", "-e", "context-switches", "-p", pids], stderr=subprocess.PIPE, text=True)
-        time.sleep(0.3)  # perf has no way to say that it is attached
-        load(system, scenario, count)
-        tracer.send_signal(2)
-        output = tracer.communicate(timeout=30)[1]
-        found = re.search(r"^(\d+)(?:\.\d+)?,[^,]*,context-switches", output, re.M)
-        if found:
-            result["switches/msg"] = int(found[1]) / count
-    if shutil.which("strace") and scenario != "sendmail":
-        with tempfile.NamedTemporaryFile("r") as report:
-            tracer = subprocess.Popen(["strace", "-f", "-c", "-qq", "-e", "trace=" + ",".join(SYNC_CALLS), "-o", report.name, *pid_arguments(system)],
-                                      stderr=subprocess.DEVNULL)
-            wait_for(lambda: all(traced(pid) for pid in system.instance.tree()), 20, "strace to attach")
-            load(system, scenario, count)
-            tracer.terminate()
-            tracer.wait(30)
-            text = report.read()
-        calls = sum(int(line.split()[3]) for line in text.splitlines() if line.split() and line.split()[-1] in SYNC_CALLS)
-        result["syncs/msg"] = calls / count
-    clear_maildir(system)
-    return result
-
-
-def traced(pid):
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in file)
-    except FileNotFoundError:
-        return True
-
-
-def measure_idle(system, count):
-    """PSS per open session that has said EHLO and waits."""
-    with system.instance.smtp() as client:
-        client.ehlo()
-        client.quit()
-    before = procs.pss_kib(system.instance.tree())
-    clients = []
-    try:
-        for _ in range(count):
-            clients.append(system.instance.smtp(timeout=60))
-            clients[-1].ehlo()
-        after = procs.pss_kib(system.instance.tree())
-    finally:
-        for client in clients:
-            client.close()
-    return {"KiB/session": (after - before) / count}
-
-
-def measure_queue(system, count):
-    """Listing and restart with a large deferred queue."""
-    system.source(10, count, "to@queue.test")
-    instance = system.instance
-    wait_for(lambda: len(instance.queue_files("deferred")) >= count, 600, "the deferred queue", instance.log.tail)
-    result = {}
-    for option in ("-p", "-j"):
-        begun = time.monotonic()
-        with open(os.devnull, "wb") as sink:
-            subprocess.run([system.suite.program("postqueue"), option], stdout=sink, env=instance.environment(), check=True, timeout=600)
-        result[f"postqueue {option} s"] = time.monotonic() - begun
-    instance.stop()
-    begun = time.monotonic()
-    instance.start()
-    instance.submit("to@discard.test")
-    result["start s"] = time.monotonic() - begun
-    instance.postsuper("-d", "ALL", check=True, timeout=600)
-    return result
-
-
-def measure(system, scenario, count):
-    if scenario == "idle":
-        return measure_idle(system, count)
-    if scenario == "queue":
-        return measure_queue(system, count)
-    return measure_throughput(system, scenario, count)
-
-
-# Which direction is better, for the ratio: above 1 means that Stagepost is better.
-HIGHER_IS_BETTER = {"messages/s"}
-
-
-def ratio(metric, stagepost, postfix):
-    if not stagepost or not postfix:
-        return None
-    return stagepost / postfix if metric in HIGHER_IS_BETTER else postfix / stagepost
-
-
-def number(value):
-    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.2f}"
-
-
-def rows(results, names):
-    for scenario, metrics in results.items():
-        for metric, values in metrics.items():
-            medians = {name: statistics.median(values[name]) if values.get(name) else None for name in names}
-            row = [scenario, metric] + [number(medians[name]) for name in names]
-            if len(names) == 2:
-                row.append(number(ratio(metric, medians["stagepost"], medians["postfix"])))
-            yield row
-
-
-def print_table(results, names, markdown):
-    head = ["scenario", "metric", *names] + (["ratio"] if len(names) == 2 else [])
-    table = [head, *rows(results, names)]
-    if markdown:
-        table.insert(1, ["---", "---"] + ["--:"] * (len(head) - 2))
-        for row in table:
-            print("| " + " | ".join(row) + " |")
-        return
-    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    for row in table:
-        print("  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+SCENARIOS = {scenario.name: scenario for scenario in STEADY + HEAVY}
+DISK_WRITERS = (1, 10, 100)
+# A record of the journal: the message and some of its envelope.
+DISK_RECORD = MESSAGE_SIZE + 900
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--short", action="store_true", help="small runs, one repetition")
-    parser.add_argument("--runs", type=int, help="repetitions; medians are reported (default 3, with --short 1)")
-    parser.add_argument("--only", choices=["postfix", "stagepost"], help="measure one system")
-    parser.add_argument("--scenario", action="append", choices=list(SIZES), help="only these (may be repeated)")
+    parser.add_argument("--runs", type=int, help="repetitions; medians are reported (default 5, with --short 1)")
+    parser.add_argument("--only", choices=[POSTFIX, STAGEPOST], help="measure one system")
+    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "disk"], help="only these (may be repeated)")
+    parser.add_argument("--no-variants", action="store_true", help="leave out Stagepost's other modes")
+    parser.add_argument("--load-tools", choices=[STAGEPOST, POSTFIX], default=STAGEPOST, help="whose smtp-source and smtp-sink")
+    parser.add_argument("--scale", type=float, default=1, help="multiply the sizes of all runs, to try things out")
+    parser.add_argument("--queue-size", type=int, help="messages of the scenario queue")
+    parser.add_argument("--idle-sessions", type=int, help="sessions of idle and idle-tls, for both systems")
+    parser.add_argument("--overload-seconds", type=float, default=600, help="length of backpressure (default 600)")
+    parser.add_argument("--throttle", type=float, default=100, help="messages a second that backpressure's sink takes (default 100)")
+    parser.add_argument("--series", metavar="PREFIX", help="write backpressure's samples to PREFIX-SYSTEM.json")
+    parser.add_argument("--plot", metavar="DIRECTORY", help="instead of the scenarios: measure how cost grows, write SVG files")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument("--json", metavar="FILE", help="also write all single results")
+    parser.add_argument("--record", metavar="FILE", help="write the ratios for --check")
+    parser.add_argument("--check", metavar="FILE", help="fail when a ratio is 20 %% below the recorded one")
     return parser.parse_args()
 
 
-def run(options, systems):
-    """{scenario: {metric: {system: [values]}}}; the systems take turns in every repetition."""
-    results = {}
-    scenarios = options.scenario or list(SIZES)
-    for scenario in scenarios:
-        count = SIZES[scenario][0 if options.short else 1]
-        for turn in range(options.runs or (1 if options.short else 3)):
-            for system in systems if turn % 2 == 0 else systems[::-1]:
-                print(f"{scenario}, run {turn + 1}, {system.name} ...", file=sys.stderr)
-                for metric, value in measure(system, scenario, count).items():
-                    results.setdefault(scenario, {}).setdefault(metric, {}).setdefault(system.name, []).append(value)
-        if scenario not in ("idle", "queue"):
-            for system in systems:
-                for metric, value in measure_calls(system, scenario, min(count, 200)).items():
-                    results[scenario].setdefault(metric, {}).setdefault(system.name, []).append(value)
-    return results
+class Bench:
+    """One run: its systems, tools and results."""
+
+    procs = procs
+
+    def __init__(self, options):
+        self.options = options
+        self.tools_cgroup = costs.Cgroup("tools")
+        self.tools_cgroup.join()
+        self.tools = Tools(options.load_tools, self.tools_cgroup)
+        self.ports = Ports(free_port)
+        self.results = Results()
+        self.systems = []
+        self.events = False
+        self.begun = time.monotonic()
+        self.variants = {}
+
+    # systems
+    def suites(self):
+        found = [suite for suite in (postfix_suite(), stagepost_suite()) if self.options.only in (None, suite.name)]
+        for suite in found:
+            if suite.missing():
+                raise SystemExit(f"{suite.missing()} (--only {'postfix' if suite.name == STAGEPOST else 'stagepost'} measures the other)")
+        return found
+
+    def variant_settings(self, suite):
+        """Other modes of Stagepost: name and main.cf settings."""
+        if self.options.no_variants or suite.is_postfix:
+            return {}
+        settings = {}
+        journal = knows_parameter(suite, "queue_journal")
+        if journal is None:
+            self.note("this build does not know queue_journal: not measured apart")
+        else:
+            other = "no" if journal == "yes" else "yes"
+            settings[f"queue_journal={other}"] = {"queue_journal": other}
+        if knows_parameter(suite, "process_session_limit"):
+            settings["process_session_limit=1"] = {"process_session_limit": "1"}
+        return settings
+
+    def make_systems(self, scenarios):
+        for suite in self.suites():
+            self.systems.append(System(suite.name, suite, self.ports))
+            if any(scenario.variants for scenario in scenarios):
+                for name, main in self.variant_settings(suite).items():
+                    self.variants[name] = main
+                    self.systems.append(System(name, suite, self.ports, main=main))
+        for system in self.systems:
+            system.start()
+        self.events = bool(self.systems and self.systems[0].cgroup) and costs.events_available()
+        if not self.events:
+            self.note("no cgroup or no perf with tracepoints: switches, system calls and syncs are not counted")
+
+    def variant_main(self, system):
+        return self.variants.get(system.name, {})
+
+    def note(self, text):
+        if text not in self.results.notes:
+            self.results.notes.append(text)
+            self.say(text)
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.begun:5.0f} s] {text}", file=sys.stderr, flush=True)
+
+    # measuring
+    def count(self, scenario, system):
+        options = self.options
+        if scenario.name == "queue" and options.queue_size:
+            return options.queue_size
+        if scenario.name.startswith("idle") and options.idle_sessions:
+            return options.idle_sessions
+        size = scenario.short if options.short else scenario.full
+        factor = 1 if system.suite.is_postfix else scenario.factor
+        return max(4, int(size * factor * options.scale))
+
+    def measure(self, scenario, system, count, timed=True):
+        """One repetition: its metrics, and the share of the machine that others used."""
+        os.sync()  # nobody pays for what another left
+        watch = costs.Foreign([self.tools_cgroup, *(each.cgroup for each in self.systems)]) if not scenario.own_instances else None
+        cpu = system.cpu_seconds()
+        flushes = costs.disk_flushes(system.directory)
+        units, seconds, metrics = scenario.run(self, system, count)
+        cpu = system.cpu_seconds() - cpu
+        if scenario.rate and timed:
+            metrics = {("recipients/s" if scenario.unit == "rcpt" else "messages/s"): units / seconds, **metrics}
+        if not scenario.own_instances and scenario.name not in ("queue", "destinations", "backpressure"):
+            metrics.setdefault(f"CPU ms/{scenario.unit}", cpu * 1000 / units)
+            if flushes is not None and scenario.events:
+                metrics[f"disk flushes/{scenario.unit}"] = (costs.disk_flushes(system.directory) - flushes) / units
+        return metrics, watch.share() if watch else None
+
+    def count_events(self, scenario, system):
+        counter = costs.EventCount(system.cgroup)
+        counter.start()
+        try:
+            units, _, _ = scenario.run(self, system, scenario.event_count)
+        finally:
+            counts = counter.stop()
+        self.results.add(scenario.name, system.name, {f"{name}/{scenario.unit}": value / units for name, value in counts.items()})
+
+    def run_scenario(self, scenario):
+        systems = [system for system in self.systems if system.name in (POSTFIX, STAGEPOST) or scenario.variants]
+        runs = min(scenario.most_runs, self.options.runs or (1 if self.options.short else 5))
+        if scenario.own_instances:
+            for system in self.systems:
+                system.stop()
+        try:
+            if scenario.events:
+                for system in systems:
+                    self.say(f"{scenario.name}, {system.name}: warming up, counting")
+                    if self.events:
+                        self.count_events(scenario, system)
+                    else:
+                        scenario.run(self, system, scenario.event_count)
+            spare = 2 if runs > 1 else 0
+            done = 0
+            while done < runs:
+                disturbed = False
+                for system in systems if done % 2 == 0 else systems[::-1]:
+                    metrics, foreign = self.measure(scenario, system, self.count(scenario, system))
+                    self.results.add(scenario.name, system.name, metrics, foreign)
+                    disturbed = disturbed or (foreign or 0) > FOREIGN_LIMIT
+                    others = f", others used {foreign:.0%} of the machine" if foreign is not None else ""
+                    self.say(f"{scenario.name}, {system.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()) + others)
+                if disturbed and spare:
+                    spare -= 1
+                else:
+                    done += 1
+        except Unavailable as reason:
+            self.note(f"{scenario.name} left out: {reason}")
+        finally:
+            if scenario.own_instances:
+                for system in self.systems:
+                    system.start()
+
+    def run_disk(self):
+        """The disk's grouped-commit rates, and what share of them acceptance reached in this run."""
+        program = pathlib.Path(os.environ.get("STAGEPOST_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build/dev")) / "bench/grouped_sync"
+        if not program.exists():
+            self.note(f"disk left out: {program} is not built (target grouped_sync)")
+            return
+        directory = os.environ.get("STAGEPOST_TEST_DIR", "/var/tmp")
+        for _ in range(1 if self.options.short else self.options.runs or 5):
+            for writers in DISK_WRITERS:
+                with tempfile.TemporaryDirectory(prefix="sp-disk-", dir=directory) as scratch:
+                    done = subprocess.run([program, f"{scratch}/log", str(writers), "0.5" if self.options.short else "1", str(DISK_RECORD)],
+                                          capture_output=True, text=True, check=True)
+                self.results.add(DISK, DISK, {f"{writers} writers, commits/s": json.loads(done.stdout)["per_second"]})
+        for writers in DISK_WRITERS:
+            rate = self.results.median(DISK, f"{writers} writers, commits/s", DISK)
+            for system in self.results.systems():
+                reached = self.results.median(f"accept-{writers}", "messages/s", system)
+                if rate and reached:
+                    self.results.add(f"accept-{writers}", system, {"disk share %": 100 * reached / rate})
+
+    def run(self):
+        wanted = self.options.scenario or [*(name for name, scenario in SCENARIOS.items() if scenario.default), "disk"]
+        scenarios = [SCENARIOS[name] for name in wanted if name != "disk"]
+        if scenarios:
+            self.make_systems(scenarios)
+        for scenario in scenarios:
+            self.run_scenario(scenario)
+        if "disk" in wanted:
+            self.run_disk()
+
+    def close(self):
+        for system in self.systems:
+            system.close()
+        self.tools_cgroup.remove()
+
+    # reporting
+    def about(self):
+        version = subprocess.run(["postconf", "-dh", "mail_version"], capture_output=True, text=True, check=False).stdout.strip()
+        where = os.environ.get("STAGEPOST_TEST_DIR", "/var/tmp")
+        return (f"{os.cpu_count()} CPUs, Linux {os.uname().release}, Postfix {version}, {MESSAGE_SIZE} byte messages, queues on "
+                f"{costs.filesystem(os.path.realpath(where))}, load by {self.options.load_tools}'s tools, "
+                f"{time.monotonic() - self.begun:.0f} s in all")
+
+    def report(self):
+        print(f"{self.about()}; ratio above 1: Stagepost is better\n")
+        print(self.results.table(self.options.markdown))
+        for line in [*self.results.disk_lines(), *self.results.notes, *self.results.disturbed()]:
+            print(f"\n{line}")
+        if self.options.json:
+            pathlib.Path(self.options.json).write_text(self.results.to_json(), encoding="utf-8")
+        if self.options.record:
+            self.results.record(self.options.record, self.about())
+        if self.options.check:
+            failed = self.results.check(self.options.check)
+            for line in failed:
+                print(f"worse than recorded: {line}", file=sys.stderr)
+            return 1 if failed else 0
+        return 0
 
 
 def main():
     options = arguments()
     if os.geteuid() != 0:
         raise SystemExit("bench.py needs root: Postfix does not run without it")
-    suites = [suite for suite in (postfix_suite(), stagepost_suite()) if options.only in (None, suite.name)]
-    for suite in suites:
-        if suite.missing():
-            raise SystemExit(suite.missing() + f" (--only {'postfix' if suite.name == 'stagepost' else 'stagepost'} measures the other)")
-    sink_port = free_port()
-    sink = subprocess.Popen(["smtp-sink", "-u", "nobody", f"inet:127.0.0.1:{sink_port}", "1024"], stdout=subprocess.DEVNULL)
-    systems = []
+    # So that what was started also ends when the run is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    bench = Bench(options)
     try:
-        for suite in suites:
-            systems.append(System(suite, sink_port, SIZES["idle"][1] + 100))
-        begun = time.monotonic()
-        results = run(options, systems)
-        names = [system.name for system in systems]
-        version = subprocess.run(["postconf", "-dh", "mail_version"], capture_output=True, text=True, check=False).stdout.strip()
-        print(f"{os.cpu_count()} CPUs, Linux {os.uname().release}, Postfix {version}, {MESSAGE_SIZE} byte messages, "
-              f"{time.monotonic() - begun:.0f} s in all; ratio above 1: Stagepost is better\n")
-        print_table(results, names, options.markdown)
-        if options.json:
-            pathlib.Path(options.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        if options.plot:
+            plot.run(bench, pathlib.Path(options.plot))
+            return 0
+        bench.run()
+        return bench.report()
     finally:
-        for system in systems:
-            system.instance.close()
-        sink.terminate()
-        sink.wait(10)
+        bench.close()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -214,6 +214,15 @@ def test_rates_are_kept():
         assert json.loads(done.stdout)["seconds"] >= 20 / 50
 
 
+def test_limit_of_the_rate_can_be_lifted():
+    """A message each ten minutes could not all arrive in this test's time."""
+    with Sink("ours", "--rate", "0.0017", "--report-every", "1") as sink:
+        assert source("ours", sink.port).returncode == 0  # the first one is not held up
+        sink.process.stdout.readline()
+        sink.process.send_signal(signal.SIGUSR1)
+        wait_for(lambda: source("ours", sink.port, "-m", 20).returncode == 0, 10, "messages without a limit")
+
+
 def test_duration_ends_an_endless_run():
     with Sink("ours") as sink:
         done = source("ours", sink.port, "-s", 3, "-m", 10**12, "-d", "--report", "--duration", "0.3")

@@ -151,7 +151,7 @@ net::Task<bool> Session::receive_data() {
   }
   note(Command::dot, ".");
   const std::uint64_t recipients = dialogue_.envelope().recipient_count;
-  if (options_.rate > 0) {
+  if (tally_.limited()) {
     const auto slept = co_await net::sleep_until(Deadline(tally_.next_slot()));
     if (!slept) { co_return false; }
   }

@@ -31,6 +31,9 @@ class Tally {
   void session_ended();
   /// --rate: when the message that has just arrived may be answered.
   [[nodiscard]] SteadyClock::time_point next_slot();
+  /// Ends the limit of --rate.
+  void lift_limit() { limited_ = false; }
+  [[nodiscard]] bool limited() const { return limited_; }
 
   /// "sess=1 quit=1 mesg=1"
   [[nodiscard]] std::string counters() const;
@@ -49,6 +52,7 @@ class Tally {
   SteadyClock::time_point last_;
   SteadyClock::time_point slot_;
   LatencyHistogram latencies_;
+  bool limited_ = options_.rate > 0;
 };
 
 class Session {

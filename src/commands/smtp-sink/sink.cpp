@@ -160,7 +160,7 @@ class Server {
     ending_ = true;
     ended_.notify_all();
   }
-  [[nodiscard]] const Tally& tally() const { return tally_; }
+  [[nodiscard]] Tally& tally() { return tally_; }
 
  private:
   net::Task<> accept(net::Listener& listener) {
@@ -258,6 +258,7 @@ int run(int argc, char** argv) {
   for (const int number : {SIGINT, SIGTERM}) {
     loop.on_signal(number, [&server] { server.end(); });
   }
+  loop.on_signal(SIGUSR1, [&server] { server.tally().lift_limit(); });
   loop.run_task(server.run());
   if (options->counters) { fmt::print("{}\n", server.tally().counters()); }
   if (options->report) { fmt::print("{}\n", server.tally().report()); }
