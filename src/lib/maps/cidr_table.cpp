@@ -5,49 +5,25 @@
 
 #include <fmt/format.h>
 
-#include "base/safe_text.hpp"
 #include "base/text.hpp"
-#include "maps/file_table.hpp"
-#include "maps/logical_lines.hpp"
-#include "maps/pattern_rules.hpp"
 
 namespace stagepost::maps {
 
 class CidrParser {
  public:
-  CidrParser(std::string_view name, const OpenContext& context) : name_(name), context_(context) {}
+  CidrParser(std::string_view name, const OpenContext& context) : file_("cidr", name, context) {}
 
   CidrRules run(std::string_view source) {
-    LogicalLines lines(source);
-    for (;;) {
-      const std::optional<LogicalLine> line = lines.next();
-      if (lines.orphan()) {
-        context_.warning(
-            fmt::format("{}: logical line must not start with whitespace: \"{}\"", name_, printable(*lines.orphan())));
-      }
-      if (!line) { break; }
-      line_number_ = line->line_number;
-      statement(text::trim_end(line->text));
-    }
-    while (!open_ifs_.empty()) {
-      line_number_ = open_ifs_.back().line_number;
-      warn("IF has no matching ENDIF");
-      rules_.rules_[open_ifs_.back().rule].end = rules_.rules_.size();
-      open_ifs_.pop_back();
-    }
-    rules_.build_index();
-    return std::move(rules_);
+    CidrRules rules;
+    rules.rules_ = file_.read(source, [this](std::string_view line) { statement(line); });
+    rules.build_index();
+    return rules;
   }
 
  private:
-  struct OpenIf {
-    std::size_t rule;
-    std::size_t line_number;
-  };
+  using Rule = CidrRules::Rule;
 
-  void warn(std::string_view text) {
-    context_.warning(fmt::format("cidr map {}, line {}: {}", name_, line_number_, text));
-  }
+  void warn(std::string_view text) const { file_.warn(text); }
 
   void statement(std::string_view line) {
     std::size_t word_end = 0;
@@ -63,15 +39,6 @@ class CidrParser {
     }
   }
 
-  static bool take_negations(std::string_view& rest) {
-    bool negated = false;
-    while (rest.starts_with('!')) {
-      negated = !negated;
-      rest = text::trim(rest.substr(1));
-    }
-    return negated;
-  }
-
   std::optional<Network> network(std::string_view pattern) {
     auto parsed = Network::parse(pattern);
     if (!parsed) {
@@ -82,30 +49,24 @@ class CidrParser {
   }
 
   void begin_if(std::string_view rest) {
-    const bool negated = take_negations(rest);
+    const bool negated = RuleFile<Rule>::take_negations(rest);
     if (rest.empty()) {
       warn("no address pattern: skipping this rule");
       return;
     }
-    if (const auto parsed = network(rest)) {
-      open_ifs_.push_back({.rule = rules_.rules_.size(), .line_number = line_number_});
-      rules_.rules_.push_back({.is_if = true, .negated = negated, .network = *parsed});
-    }
+    if (const auto parsed = network(rest)) { file_.begin_if(Rule{{.negated = negated}, *parsed, {}}); }
   }
 
   void end_if(std::string_view rest) {
     if (!rest.empty()) {
       warn("garbage after ENDIF: skipping this rule");
-    } else if (open_ifs_.empty()) {
+    } else if (!file_.end_if()) {
       warn("ENDIF without IF: skipping this rule");
-    } else {
-      rules_.rules_[open_ifs_.back().rule].end = rules_.rules_.size();
-      open_ifs_.pop_back();
     }
   }
 
   void rule(std::string_view line) {
-    const bool negated = take_negations(line);
+    const bool negated = RuleFile<Rule>::take_negations(line);
     const std::size_t end = static_cast<std::size_t>(std::ranges::find_if(line, text::is_space) - line.begin());
     const std::string_view value = text::trim(line.substr(end));
     if (line.empty()) {
@@ -117,15 +78,11 @@ class CidrParser {
       return;
     }
     if (const auto parsed = network(line.substr(0, end))) {
-      rules_.rules_.push_back({.negated = negated, .network = *parsed, .result = std::string(value)});
+      file_.add(Rule{{.negated = negated}, *parsed, std::string(value)});
     }
   }
 
-  std::string_view name_;
-  const OpenContext& context_;
-  CidrRules rules_;
-  std::vector<OpenIf> open_ifs_;
-  std::size_t line_number_ = 0;
+  RuleFile<Rule> file_;
 };
 
 CidrRules CidrRules::parse(std::string_view name, std::string_view source, const OpenContext& context) {
@@ -133,47 +90,58 @@ CidrRules CidrRules::parse(std::string_view name, std::string_view source, const
 }
 
 void CidrRules::build_index() {
-  indexed_ = std::ranges::none_of(rules_, [](const Rule& rule) { return rule.is_if || rule.negated; });
-  if (!indexed_) { return; }
+  std::vector<std::size_t> around;
   for (std::size_t i = 0; i < rules_.size(); ++i) {
-    const Network& network = rules_[i].network;
-    auto level = std::ranges::find_if(levels_, [&](const Level& candidate) {
-      return candidate.family == network.base.family && candidate.prefix_bits == network.prefix_bits;
-    });
-    if (level == levels_.end()) {
-      levels_.push_back({.family = network.base.family, .prefix_bits = network.prefix_bits, .first_rule = {}});
-      level = levels_.end() - 1;
+    Rule& rule = rules_[i];
+    while (!around.empty() && rules_[around.back()].end <= i) { around.pop_back(); }
+    if (!around.empty()) { rule.inside = around.back(); }
+    if (rule.is_if) {
+      around.push_back(i);
+    } else if (rule.negated) {
+      negated_.push_back(i);
+    } else {
+      tries_.at(static_cast<std::size_t>(rule.network.base.family)).add(rule.network, static_cast<CidrTrie::Value>(i));
     }
-    level->first_rule.try_emplace(network.base, i);
   }
+}
+
+/// Postfix compares within a family: a negated IPv4 pattern says nothing about an IPv6 address.
+bool CidrRules::applies(const Rule& rule, const IpBits& address) {
+  return rule.network.base.family == address.family && rule.network.contains(address) != rule.negated;
+}
+
+/// Are the conditions of all IFs around the rule true?
+bool CidrRules::reached(const Rule& rule, const IpBits& address) const {
+  for (std::size_t i = rule.inside; i != kNoIf; i = rules_[i].inside) {
+    if (!applies(rules_[i], address)) { return false; }
+  }
+  return true;
 }
 
 Found CidrRules::find(std::string_view key) const {
   const auto address = IpBits::parse(key);
   if (!address) { return {}; }
-  if (indexed_) {
-    std::size_t first = rules_.size();
-    for (const Level& level : levels_) {
-      if (level.family != address->family) { continue; }
-      const auto found = level.first_rule.find(address->prefix(level.prefix_bits));
-      if (found != level.first_rule.end()) { first = std::min(first, found->second); }
-    }
-    return first < rules_.size() ? Found{rules_[first].result} : Found{};
+  std::size_t first = rules_.size();
+  tries_.at(static_cast<std::size_t>(address->family))
+      .containing(*address, [&](std::span<const CidrTrie::Value> rules) {
+        for (const CidrTrie::Value candidate : rules) {
+          if (candidate >= first) { break; }
+          if (reached(rules_[candidate], *address)) { first = candidate; }
+        }
+      });
+  for (const std::size_t candidate : negated_) {
+    if (candidate >= first) { break; }
+    if (applies(rules_[candidate], *address) && reached(rules_[candidate], *address)) { first = candidate; }
   }
-  for (std::size_t i = 0; i < rules_.size();) {
-    const Rule& rule = rules_[i];
-    // Postfix compares within a family: a negated IPv4 pattern says nothing about an IPv6 address.
-    const bool same_family = rule.network.base.family == address->family;
-    const bool hit = same_family && rule.network.contains(*address) != rule.negated;
-    if (rule.is_if) {
-      i = hit ? i + 1 : rule.end;
-    } else if (hit) {
-      return rule.result;
-    } else {
-      ++i;
-    }
-  }
-  return {};
+  return first < rules_.size() ? Found{rules_[first].result} : Found{};
+}
+
+Found CidrRules::find_by_scan(std::string_view key) const {
+  const auto address = IpBits::parse(key);
+  if (!address) { return {}; }
+  const auto rule =
+      first_match(rules_, [&](const Rule& candidate) -> Result<bool> { return applies(candidate, *address); });
+  return rule && *rule != nullptr ? Found{(*rule)->result} : Found{};
 }
 
 namespace {
@@ -189,11 +157,7 @@ struct CidrContent {
 }  // namespace
 
 Result<std::unique_ptr<Table>> open_cidr(std::string_view name, const OpenContext& context) {
-  if (name.starts_with('{')) {
-    SP_TRY(const std::string source, inline_rules("cidr", name));
-    return FileTable<CidrContent>::from_text("cidr", name, source, KeyKind::pattern, context);
-  }
-  return FileTable<CidrContent>::open("cidr", name, KeyKind::pattern, context);
+  return open_rules<CidrContent>("cidr", name, context);
 }
 
 }  // namespace stagepost::maps

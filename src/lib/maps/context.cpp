@@ -15,6 +15,7 @@ OpenContext make_context(const config::SnapshotPtr& config, net::EventLoop* loop
       static_cast<std::size_t>(std::max<std::int64_t>(config->integer("berkeley_db_create_buffer_size"), 0));
   context.parameter = [config](std::string_view name) { return config->find_text(name); };
   context.warn = [](std::string_view line) { log::warning("{}", line); };
+  context.note = [](std::string_view line) { log::info("{}", line); };
   context.types = types_with_modules(*config, context);
   return context;
 }

@@ -12,6 +12,7 @@
 
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
+#include "maps/blocking_table.hpp"
 #include "maps/braces.hpp"
 #include "maps/file_table.hpp"
 #include "maps/fold.hpp"
@@ -126,14 +127,13 @@ Result<const Entry*> look_up(Lookup lookup, const std::string& key, Entry& entry
   }
 }
 
-class PasswdTable final : public Table {
+/// These ask the name service, which may be a server on the network.
+class PasswdLookup final : public BlockingConnection {
  public:
-  using Table::Table;
-  std::optional<Result<Found>> find_now(std::string_view key) override {
-    if (key.contains('\0')) { return Found{}; }
+  Result<Found> find(const std::string& key) override {
     struct passwd entry{};
     std::vector<char> buffer;
-    const auto found = look_up(::getpwnam_r, std::string(key), entry, buffer);
+    const auto found = look_up(::getpwnam_r, key, entry, buffer);
     if (!found) { return std::unexpected(found.error()); }
     if (*found == nullptr) { return Found{}; }
     return Found{fmt::format("{}:{}:{}:{}:{}:{}:{}", entry.pw_name, entry.pw_passwd, entry.pw_uid, entry.pw_gid,
@@ -141,14 +141,12 @@ class PasswdTable final : public Table {
   }
 };
 
-class GroupTable final : public Table {
+class GroupLookup final : public BlockingConnection {
  public:
-  using Table::Table;
-  std::optional<Result<Found>> find_now(std::string_view key) override {
-    if (key.contains('\0')) { return Found{}; }
+  Result<Found> find(const std::string& key) override {
     struct group entry{};
     std::vector<char> buffer;
-    const auto found = look_up(::getgrnam_r, std::string(key), entry, buffer);
+    const auto found = look_up(::getgrnam_r, key, entry, buffer);
     if (!found) { return std::unexpected(found.error()); }
     if (*found == nullptr) { return Found{}; }
     std::string line = fmt::format("{}:{}:{}:", entry.gr_name, entry.gr_passwd, entry.gr_gid);
@@ -158,6 +156,12 @@ class GroupTable final : public Table {
     }
     return Found{std::move(line)};
   }
+};
+
+template <class Lookup>
+class AccountClient final : public BlockingClient {
+ public:
+  Result<std::unique_ptr<BlockingConnection>> connect() const override { return std::make_unique<Lookup>(); }
 };
 
 std::unexpected<Error> bad_inline(std::string_view name) {
@@ -216,10 +220,13 @@ Result<std::unique_ptr<Table>> open_fail(std::string_view name, const OpenContex
   return std::make_unique<FailTable>(fmt::format("fail:{}", name), KeyKind::fixed);
 }
 
-Result<std::unique_ptr<Table>> open_unix(std::string_view name, const OpenContext& /*context*/) {
-  if (name == "passwd.byname") { return std::make_unique<PasswdTable>("unix:passwd.byname", KeyKind::fixed); }
-  if (name == "group.byname") { return std::make_unique<GroupTable>("unix:group.byname", KeyKind::fixed); }
-  return failure(fmt::format("unknown table: unix:{}", name));
+Result<std::unique_ptr<Table>> open_unix(std::string_view name, const OpenContext& context) {
+  std::shared_ptr<const BlockingClient> client;
+  if (name == "passwd.byname") { client = std::make_shared<AccountClient<PasswdLookup>>(); }
+  if (name == "group.byname") { client = std::make_shared<AccountClient<GroupLookup>>(); }
+  if (!client) { return failure(fmt::format("unknown table: unix:{}", name)); }
+  return std::make_unique<BlockingTable>(fmt::format("unix:{}", name), std::move(client),
+                                         context.may_block ? nullptr : context.loop);
 }
 
 }  // namespace stagepost::maps

@@ -71,6 +71,8 @@ class CheckedTable final : public Table {
 
   [[nodiscard]] bool may_be_there(std::string_view key) const {
     if (key.size() > kKeyLimit) { return false; }
+    // Files may end their keys with NUL, which is no part of them; nothing else has one.
+    if (key_kind() == KeyKind::fixed && key.contains('\0')) { return false; }
     if (context_.utf8 == Utf8::check && !text::is_utf8(key)) {
       context_.warning(
           fmt::format("{}: non-UTF-8 key \"{}\": malformed UTF-8 or invalid codepoint", name(), printable(key)));
@@ -158,12 +160,79 @@ class StandInTable final : public Table {
   std::unique_ptr<Table> real_;
 };
 
+/// debug:type:name logs each access to the table and what came of it.
+class DebugTable final : public Table {
+ public:
+  DebugTable(std::unique_ptr<Table> inner, const OpenContext& context)
+      : Table("debug:" + inner->name(), inner->key_kind()), inner_(std::move(inner)), note_(context.note) {}
+
+  bool immediate() const override { return inner_->immediate(); }
+
+  std::optional<Result<Found>> find_now(std::string_view key) override {
+    auto found = inner_->find_now(key);
+    if (found) { log_lookup(key, *found); }
+    return found;
+  }
+  net::Task<Result<Found>> find(std::string key) override {
+    auto found = co_await inner_->find(key);
+    log_lookup(key, found);
+    co_return found;
+  }
+  Result<> each(const Visit& visit) override {
+    return inner_->each([&](std::string_view key, std::string_view value) {
+      log_access("sequence", key, fmt::format("= \"{}\"", printable(value)));
+      return visit(key, value);
+    });
+  }
+  net::Task<Result<>> put(std::string key, std::string value) override {
+    auto stored = co_await inner_->put(key, value);
+    log_access("update", key, fmt::format("= \"{}\"{}", printable(value), stored ? "" : ": error"));
+    co_return stored;
+  }
+  net::Task<Result<bool>> erase(std::string key) override {
+    auto erased = co_await inner_->erase(key);
+    log_access("delete", key, !erased ? ": error" : *erased ? ": done" : ": not found");
+    co_return erased;
+  }
+
+ private:
+  void log_lookup(std::string_view key, const Result<Found>& found) const {
+    log_access("lookup", key,
+               !found   ? ": error: " + found.error().message()
+               : *found ? fmt::format("= \"{}\"", printable(**found))
+                        : ": not found");
+  }
+  void log_access(std::string_view what, std::string_view key, std::string_view outcome) const {
+    if (note_) {
+      note_(
+          fmt::format("{} {}: \"{}\"{}{}", name(), what, printable(key), outcome.starts_with('=') ? " " : "", outcome));
+    }
+  }
+
+  std::unique_ptr<Table> inner_;
+  std::function<void(std::string_view)> note_;
+};
+
+Result<std::unique_ptr<Table>> open_debug(std::string_view name, const OpenContext& context) {
+  // Each debug: is one level of calls.
+  constexpr std::size_t kNestingLimit = 20;
+  std::size_t depth = 0;
+  for (std::string_view inner = name; inner.starts_with("debug:"); inner.remove_prefix(6)) { ++depth; }
+  if (depth >= kNestingLimit) { return failure("debug: nested too deeply"); }
+  if (!name.contains(':')) {
+    return failure(fmt::format("bad syntax: \"debug:{0}\"; need \"debug:type:name\"", printable(name)));
+  }
+  SP_TRY(auto inner, open(name, context));
+  return std::make_unique<DebugTable>(std::move(inner), context);
+}
+
 TableType source_type(Opener open) { return {.open = std::move(open), .is_source = true}; }
 
 Registry make_built_in() {
   Registry registry;
   registry.add("cdb", cdb_type());
   registry.add("cidr", source_type(open_cidr));
+  registry.add("debug", open_debug);
   registry.add("environ", open_environ);
   registry.add("fail", open_fail);
   registry.add("inline", open_inline);

@@ -53,7 +53,8 @@ struct OpenContext {
   std::size_t source_limit_bytes = 512U << 20U;              ///< a larger text table is an error
   /// A table file is looked at (stat) at most this often; a changed one is read again, whole, once it is this old.
   std::chrono::milliseconds recheck_interval{1000};
-  std::function<void(std::string_view)> warn;  ///< one log line (level warning), without newline; may be empty
+  std::function<void(std::string_view)> warn;       ///< one log line (level warning), without newline; may be empty
+  std::function<void(std::string_view)> note = {};  ///< as `warn`, level info: what debug: tables say
 
   void warning(std::string_view line) const {
     if (warn) { warn(line); }
@@ -82,7 +83,7 @@ struct TableType {
 /// Table types by name. Immutable once shared.
 class Registry {
  public:
-  /// cdb cidr environ fail inline internal lmdb pcre pipemap randmap regexp static texthash unionmap unix
+  /// cdb cidr debug environ fail inline internal lmdb pcre pipemap randmap regexp static texthash unionmap unix
   [[nodiscard]] static const std::shared_ptr<const Registry>& built_in();
 
   /// A later entry replaces an earlier one.

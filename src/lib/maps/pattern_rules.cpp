@@ -7,50 +7,28 @@
 
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
-#include "maps/braces.hpp"
-#include "maps/logical_lines.hpp"
 
 namespace stagepost::maps {
 
 class PatternParser {
  public:
   PatternParser(std::string_view name, const PatternDialect& dialect, const OpenContext& context)
-      : name_(name), dialect_(dialect), context_(context) {}
+      : dialect_(dialect), file_(dialect.type, name, context) {}
 
   PatternRules run(std::string_view source) {
-    LogicalLines lines(source);
-    for (;;) {
-      const std::optional<LogicalLine> line = lines.next();
-      if (lines.orphan()) {
-        context_.warning(
-            fmt::format("{}: logical line must not start with whitespace: \"{}\"", name_, printable(*lines.orphan())));
-      }
-      if (!line) { break; }
-      line_number_ = line->line_number;
-      statement(text::trim_end(line->text));
-    }
-    while (!open_ifs_.empty()) {
-      line_number_ = open_ifs_.back().line_number;
-      warn("IF has no matching ENDIF");
-      rules_.rules_[open_ifs_.back().rule].end = rules_.rules_.size();
-      open_ifs_.pop_back();
-    }
-    return std::move(rules_);
+    PatternRules rules;
+    rules.rules_ = file_.read(source, [this](std::string_view line) { statement(line); });
+    return rules;
   }
 
  private:
-  struct OpenIf {
-    std::size_t rule;
-    std::size_t line_number;
-  };
+  using Rule = PatternRules::Rule;
   struct Pattern {
     std::shared_ptr<const Matcher> matcher;
     bool negated = false;
   };
 
-  void warn(std::string_view text) {
-    context_.warning(fmt::format("{} map {}, line {}: {}", dialect_.type, name_, line_number_, text));
-  }
+  void warn(std::string_view text) const { file_.warn(text); }
 
   void statement(std::string_view line) {
     std::size_t word_end = 0;
@@ -75,18 +53,15 @@ class PatternParser {
       warn(fmt::format("ignoring extra text after IF statement: \"{}\"", printable(rest)));
       warn("do not prepend whitespace to statements between IF and ENDIF");
     }
-    open_ifs_.push_back({.rule = rules_.rules_.size(), .line_number = line_number_});
-    rules_.rules_.push_back({.is_if = true, .negated = pattern->negated, .matcher = std::move(pattern->matcher)});
+    file_.begin_if(Rule{{.negated = pattern->negated}, std::move(pattern->matcher), {}});
   }
 
   void end_if(std::string_view rest) {
-    if (open_ifs_.empty()) {
+    if (!file_.end_if()) {
       warn("ignoring ENDIF without matching IF");
-      return;
+    } else if (!rest.empty()) {
+      warn("ignoring extra text after ENDIF");
     }
-    if (!rest.empty()) { warn("ignoring extra text after ENDIF"); }
-    rules_.rules_[open_ifs_.back().rule].end = rules_.rules_.size();
-    open_ifs_.pop_back();
   }
 
   void rule(std::string_view line) {
@@ -95,17 +70,15 @@ class PatternParser {
     if (line.empty()) { warn("no replacement text: using empty string"); }
     std::vector<PatternRules::Piece> result;
     if (!take_result(line, *pattern, result)) { return; }
-    rules_.rules_.push_back(
-        {.negated = pattern->negated, .matcher = std::move(pattern->matcher), .result = std::move(result)});
+    Rule rule{{.negated = pattern->negated}, std::move(pattern->matcher), std::move(result)};
+    rule.wants_groups = std::ranges::any_of(rule.result, [](const auto& piece) { return piece.group != 0; });
+    file_.add(std::move(rule));
   }
 
   /// Takes "[!]/pattern/flags" and the white space after it off `rest`.
   std::optional<Pattern> take_pattern(std::string_view& rest) {
     Pattern pattern;
-    while (rest.starts_with('!')) {
-      pattern.negated = !pattern.negated;
-      rest = text::trim(rest.substr(1));
-    }
+    pattern.negated = RuleFile<Rule>::take_negations(rest);
     if (rest.empty()) {
       warn("no regexp: skipping this rule");
       return std::nullopt;
@@ -180,7 +153,7 @@ class PatternParser {
     if (open == '{' || open == '(') {
       const std::size_t close = text.find(open == '{' ? '}' : ')');
       if (close == std::string_view::npos) {
-        context_.warning(fmt::format("truncated macro reference: \"{}\"", printable(whole)));
+        file_.context().warning(fmt::format("truncated macro reference: \"{}\"", printable(whole)));
         return false;
       }
       index = text.substr(1, close - 1);
@@ -192,7 +165,7 @@ class PatternParser {
       text.remove_prefix(end);
     }
     if (index.empty()) {
-      context_.warning(fmt::format("empty macro name: \"{}\"", printable(whole)));
+      file_.context().warning(fmt::format("empty macro name: \"{}\"", printable(whole)));
       return false;
     }
     return true;
@@ -204,7 +177,7 @@ class PatternParser {
       warn("$number found in negative match replacement text: skipping this rule");
       return std::nullopt;
     }
-    if (context_.substitution == Substitution::forbidden) {
+    if (file_.context().substitution == Substitution::forbidden) {
       warn("regular expression substitution is not allowed: skipping this rule");
       return std::nullopt;
     }
@@ -226,12 +199,8 @@ class PatternParser {
     return static_cast<std::size_t>(*number);
   }
 
-  std::string_view name_;
   const PatternDialect& dialect_;
-  const OpenContext& context_;
-  PatternRules rules_;
-  std::vector<OpenIf> open_ifs_;
-  std::size_t line_number_ = 0;
+  RuleFile<Rule> file_;
 };
 
 PatternRules PatternRules::parse(std::string_view name, std::string_view source, const PatternDialect& dialect,
@@ -241,48 +210,24 @@ PatternRules PatternRules::parse(std::string_view name, std::string_view source,
 
 Result<Found> PatternRules::find(std::string_view key) const {
   Groups groups;
-  for (std::size_t i = 0; i < rules_.size();) {
-    const Rule& rule = rules_[i];
-    const bool wants_groups = std::ranges::any_of(rule.result, [](const Piece& piece) { return piece.group != 0; });
-    SP_TRY(const bool matched, rule.matcher->matches(key, wants_groups ? &groups : nullptr));
-    if (rule.is_if) {
-      i = matched != rule.negated ? i + 1 : rule.end;
-      continue;
+  SP_TRY(const Rule* rule, first_match(rules_, [&](const Rule& candidate) -> Result<bool> {
+           SP_TRY(const bool matched, candidate.matcher->matches(key, candidate.wants_groups ? &groups : nullptr));
+           return matched != candidate.negated;
+         }));
+  if (rule == nullptr) { return Found{}; }
+  std::string value;
+  for (const Piece& piece : rule->result) {
+    if (piece.group == 0) {
+      value += piece.text;
+    } else if (piece.group < groups.size() && groups[piece.group].first != std::string_view::npos) {
+      const auto [begin, end] = groups[piece.group];
+      value += key.substr(begin, end - begin);
     }
-    if (matched == rule.negated) {
-      ++i;
-      continue;
+    if (value.size() > kValueLimit) {
+      return failure("result of a pattern rule is too long", std::errc::value_too_large);
     }
-    std::string value;
-    for (const Piece& piece : rule.result) {
-      if (piece.group == 0) {
-        value += piece.text;
-      } else if (piece.group < groups.size() && groups[piece.group].first != std::string_view::npos) {
-        const auto [begin, end] = groups[piece.group];
-        value += key.substr(begin, end - begin);
-      }
-      if (value.size() > kValueLimit) {
-        return failure("result of a pattern rule is too long", std::errc::value_too_large);
-      }
-    }
-    return Found{std::move(value)};
   }
-  return Found{};
-}
-
-Result<std::string> inline_rules(std::string_view type, std::string_view name) {
-  const auto inside = inside_braces(name);
-  if (!inside) { return failure(fmt::format("{} map: missing '}}' in \"{}\"", type, printable(name))); }
-  const auto items = split_outside_braces(*inside);
-  if (!items) { return failure(fmt::format("{} map: missing '}}' in \"{}\"", type, printable(name))); }
-  std::string text;
-  for (const std::string_view item : *items) {
-    const auto rule = inside_braces(item);
-    if (!rule) { return failure(fmt::format("{} map: no '{{' at start of text in \"{}\"", type, printable(item))); }
-    text += text::trim(*rule);
-    text.push_back('\n');
-  }
-  return text;
+  return Found{std::move(value)};
 }
 
 }  // namespace stagepost::maps

@@ -12,6 +12,7 @@
 
 #include "base/result.hpp"
 #include "maps/open.hpp"
+#include "maps/rule_file.hpp"
 #include "maps/table.hpp"
 
 namespace stagepost::maps {
@@ -56,12 +57,10 @@ class PatternRules {
     std::string text = {};
     std::size_t group = 0;
   };
-  struct Rule {
-    bool is_if = false;
-    bool negated = false;
+  struct Rule : RuleFrame {
     std::shared_ptr<const Matcher> matcher;
-    std::vector<Piece> result = {};
-    std::size_t end = 0;  ///< of an IF: the first rule after its ENDIF
+    std::vector<Piece> result;
+    bool wants_groups = false;
   };
   std::vector<Rule> rules_;
 };
@@ -69,7 +68,14 @@ class PatternRules {
 [[nodiscard]] Result<std::unique_ptr<Table>> open_regexp(std::string_view name, const OpenContext& context);
 [[nodiscard]] Result<std::unique_ptr<Table>> open_pcre(std::string_view name, const OpenContext& context);
 
-/// The text that `{ {rule} {rule} }` stands for: one rule a line. Error: a rule without braces.
-[[nodiscard]] Result<std::string> inline_rules(std::string_view type, std::string_view name);
+/// The content of a FileTable whose rules are in the dialect `kDialect`.
+template <const PatternDialect& kDialect>
+struct PatternContent {
+  PatternRules rules;
+  static Result<PatternContent> parse(std::string_view name, std::string_view source, const OpenContext& context) {
+    return PatternContent{PatternRules::parse(name, source, kDialect, context)};
+  }
+  Result<Found> find(std::string_view key) const { return rules.find(key); }
+};
 
 }  // namespace stagepost::maps

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
-#include "maps/file_table.hpp"
 #include "maps/pattern_rules.hpp"
 
 namespace stagepost::maps {
@@ -112,22 +111,10 @@ constexpr PatternDialect kPcre{.type = "pcre",
                                .zero_index_message = "out of range replacement index",
                                .compile = PcreMatcher::compile};
 
-struct PcreContent {
-  PatternRules rules;
-  static Result<PcreContent> parse(std::string_view name, std::string_view source, const OpenContext& context) {
-    return PcreContent{PatternRules::parse(name, source, kPcre, context)};
-  }
-  Result<Found> find(std::string_view key) const { return rules.find(key); }
-};
-
 }  // namespace
 
 Result<std::unique_ptr<Table>> open_pcre(std::string_view name, const OpenContext& context) {
-  if (name.starts_with('{')) {
-    SP_TRY(const std::string source, inline_rules("pcre", name));
-    return FileTable<PcreContent>::from_text("pcre", name, source, KeyKind::pattern, context);
-  }
-  return FileTable<PcreContent>::open("pcre", name, KeyKind::pattern, context);
+  return open_rules<PatternContent<kPcre>>("pcre", name, context);
 }
 
 }  // namespace stagepost::maps

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "maps/file_table.hpp"
 #include "maps/pattern_rules.hpp"
 
 namespace stagepost::maps {
@@ -67,22 +66,10 @@ constexpr PatternDialect kRegexp{.type = "regexp",
                                  .zero_index_message = "out-of-range replacement index",
                                  .compile = PosixMatcher::compile};
 
-struct RegexpContent {
-  PatternRules rules;
-  static Result<RegexpContent> parse(std::string_view name, std::string_view source, const OpenContext& context) {
-    return RegexpContent{PatternRules::parse(name, source, kRegexp, context)};
-  }
-  Result<Found> find(std::string_view key) const { return rules.find(key); }
-};
-
 }  // namespace
 
 Result<std::unique_ptr<Table>> open_regexp(std::string_view name, const OpenContext& context) {
-  if (name.starts_with('{')) {
-    SP_TRY(const std::string source, inline_rules("regexp", name));
-    return FileTable<RegexpContent>::from_text("regexp", name, source, KeyKind::pattern, context);
-  }
-  return FileTable<RegexpContent>::open("regexp", name, KeyKind::pattern, context);
+  return open_rules<PatternContent<kRegexp>>("regexp", name, context);
 }
 
 }  // namespace stagepost::maps

@@ -1,8 +1,6 @@
 // Table types one by one: what a key finds, what a bad line warns about, what a failure looks like.
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <unistd.h>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -10,6 +8,7 @@
 
 #include "maps/lmdb_file.hpp"
 #include "maps/open.hpp"
+#include "maps/table_fixture.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -17,65 +16,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::IsSupersetOf;
-
-/// A directory of its own for each test, and a context that collects warnings and looks at files every time.
-class Tables : public ::testing::Test {
- protected:
-  Tables() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "maps_test.XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-    context_.recheck_interval = std::chrono::milliseconds(0);
-    context_.warn = [this](std::string_view line) { warnings_.emplace_back(line); };
-  }
-  ~Tables() override { std::filesystem::remove_all(directory_); }
-
-  std::string path(std::string_view name) const { return directory_ + "/" + std::string(name); }
-
-  std::string write(std::string_view name, std::string_view content) const {
-    std::ofstream(path(name), std::ios::binary) << content;
-    return path(name);
-  }
-
-  /// Opens a table or fails the test.
-  std::unique_ptr<Table> table(const std::string& name) {
-    auto opened = open(name, context_);
-    if (!opened) {
-      ADD_FAILURE() << opened.error().message();
-      return open_or_stand_in("fail:not opened", context_);
-    }
-    return *std::move(opened);
-  }
-
-  /// The value, "-" for not found, "!" and the message for an error.
-  static std::string look(Table& in, std::string_view key) {
-    const auto found = in.find_now(key);
-    if (!found) { return "?"; }
-    if (!*found) { return "!" + found->error().message(); }
-    return (*found)->value_or("-");
-  }
-
-  std::string look(const std::string& name, std::string_view key) { return look(*table(name), key); }
-
-  std::string open_error(const std::string& name) const {
-    const auto opened = open(name, context_);
-    return opened ? "" : opened.error().message();
-  }
-
-  /// Warnings without the directory's name.
-  std::vector<std::string> warnings() const {
-    std::vector<std::string> result = warnings_;
-    for (std::string& line : result) {
-      for (std::size_t at = 0; (at = line.find(directory_ + "/")) != std::string::npos;) {
-        line.erase(at, directory_.size() + 1);
-      }
-    }
-    return result;
-  }
-
-  std::string directory_;
-  OpenContext context_;
-  std::vector<std::string> warnings_;
-};
 
 TEST_F(Tables, UnknownTypesAndNamesWithoutTypeAreRefused) {
   EXPECT_EQ(open_error("hash:/etc/x"), "unsupported dictionary type: hash");
