@@ -35,6 +35,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -93,6 +94,7 @@ class Bench:
         self.events = False
         self.begun = time.monotonic()
         self.variants = {}
+        self.failed = False
 
     # systems
     def suites(self):
@@ -207,10 +209,24 @@ class Bench:
                     done += 1
         except Unavailable as reason:
             self.note(f"{scenario.name} left out: {reason}")
+        except Exception as error:  # pylint: disable=broad-except
+            # The other scenarios' results are worth having, and the exit status tells.
+            self.failed = True
+            self.say(traceback.format_exc())
+            self.note(f"{scenario.name} FAILED: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            self.recover()
         finally:
-            if scenario.own_instances:
-                for system in self.systems:
+            for system in self.systems:
+                if not system.instance.master_pid():
                     system.start()
+
+    def recover(self):
+        """After a failure: systems that run and have no mail."""
+        for system in self.systems:
+            if not system.instance.master_pid():
+                system.start()
+            system.delete_all()
+            system.clear_maildir()
 
     def run_disk(self):
         """The disk's grouped-commit rates, and what share of them acceptance reached in this run."""
@@ -268,8 +284,8 @@ class Bench:
             failed = self.results.check(self.options.check)
             for line in failed:
                 print(f"worse than recorded: {line}", file=sys.stderr)
-            return 1 if failed else 0
-        return 0
+            return 1 if failed or self.failed else 0
+        return 1 if self.failed else 0
 
 
 def main():
