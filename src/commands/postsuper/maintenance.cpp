@@ -143,13 +143,17 @@ Result<> Maintenance::apply(Action action, const Selection& selection, const std
     for (;;) {
       SP_TRY(const auto entry, scan.next());
       if (!entry) { break; }
+      reporter_.file_seen();
       const auto id = QueueId::parse(entry->name);
       if (!id) {
         reporter_.warning(fmt::format("bogus file name: {}/{}{}", to_string(queue), entry->hash_path, entry->name));
         continue;
       }
-      const auto status = sys::lstat(directory_.path(queue, *id));
-      if (status && is_complete(*status)) { static_cast<void>(perform(action, {*id, queue}, false)); }
+      const auto status = sys::lstat(entry->path);
+      // After a change of hash_queue_depth or hash_queue_names a message may be in another directory than expected.
+      if (status && is_complete(*status) && put_in_place(queue, *id, *entry)) {
+        static_cast<void>(perform(action, {*id, queue}, false));
+      }
     }
   }
   return {};
@@ -162,6 +166,7 @@ Result<> Maintenance::purge(const std::vector<QueueName>& queues, std::int64_t n
     for (;;) {
       SP_TRY(const auto entry, scan.next());
       if (!entry) { break; }
+      reporter_.file_seen();
       const auto status = sys::lstat(entry->path);
       if (!is_message_name(entry->name) || !status || !S_ISREG(status->st_mode) || is_complete(*status)) { continue; }
       if (status->st_mtime + kLeftoverSeconds < now) { static_cast<void>(moved(sys::unlink(entry->path), "purge")); }
@@ -220,16 +225,28 @@ void Maintenance::repair_file(QueueName queue, const queue::QueueScan::Entry& en
       return;
     }
   }
-  if (entry.hash_path != directory_.hash_path(queue, *id)) {
-    const std::string target = directory_.path(queue, *id);
-    if (sys::lstat(target)) {
-      reporter_.warning(fmt::format("{} is in the way of {}", target, entry.path));
-      return;
-    }
-    auto renamed = sys::rename(entry.path, target);
-    if (!renamed && directory_.make_hash_path(queue, *id)) { renamed = sys::rename(entry.path, target); }
-    static_cast<void>(moved(renamed, "move"));
+  static_cast<void>(put_in_place(queue, *id, entry));
+}
+
+bool Maintenance::put_in_place(QueueName queue, const QueueId& id, const queue::QueueScan::Entry& entry) {
+  if (entry.hash_path == directory_.hash_path(queue, id)) { return true; }
+  const std::string target = directory_.path(queue, id);
+  if (sys::lstat(target)) {
+    reporter_.warning(fmt::format("{} is in the way of {}", target, entry.path));
+    return false;
   }
+  auto renamed = sys::rename(entry.path, target);
+  if (!renamed && directory_.make_hash_path(queue, id)) { renamed = sys::rename(entry.path, target); }
+  if (!moved(renamed, "move")) { return false; }
+  // Its logs are where the same rule once put them.
+  for (const auto log : {bounce, defer, trace}) {
+    const std::string from = fmt::format("{}/{}{}", directory_.path(log), entry.hash_path, id.str());
+    const std::string to = directory_.path(log, id);
+    if (from != to && sys::lstat(from) && !sys::rename(from, to) && directory_.make_hash_path(log, id)) {
+      static_cast<void>(moved(sys::rename(from, to), "move log"));
+    }
+  }
+  return true;
 }
 
 // Hash directories of another depth. Deepest first; what is not empty stays.
@@ -271,6 +288,7 @@ Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck che
       for (;;) {
         SP_TRY(const auto entry, scan.next());
         if (!entry) { break; }
+        reporter_.file_seen();
         repair_file(queue, *entry, check, pass + 1 == kRepairPasses);
       }
     }

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -17,11 +16,10 @@ namespace stagepost::postsuper {
 
 enum class Action { requeue, remove, expire, expire_and_release, hold, release };
 
-/// Which messages an action is for.
+/// Which messages an action is for: those named, in this order, then all.
 struct Selection {
-  std::set<queue::QueueId> ids;
+  std::vector<queue::QueueId> ids;
   bool all = false;
-  [[nodiscard]] bool empty() const { return ids.empty() && !all; }
 };
 
 /// Does not match: nothing; short: names with a wrong inode and long names; long_too: long names need the right inode
@@ -40,6 +38,7 @@ struct Counters {
 struct Reporter {
   std::function<void(std::string_view)> info;
   std::function<void(std::string_view)> warning;
+  std::function<void()> file_seen = [] {};  ///< for each file of a walk through a queue
 };
 
 class Maintenance {
@@ -71,6 +70,8 @@ class Maintenance {
   [[nodiscard]] queue::QueueId right_name(const queue::QueueId& id, ino_t inode, NameCheck check) const;
   bool rename_with_logs(queue::QueueName queue, const std::string& from, const queue::QueueId& old_id,
                         const queue::QueueId& new_id);
+  /// True when the file is, or now is, where its name belongs; `hash_path` is where it was found.
+  bool put_in_place(queue::QueueName queue, const queue::QueueId& id, const queue::QueueScan::Entry& entry);
   void remove_directories(queue::QueueName queue);
   bool moved(const Result<>& result, std::string_view what);
 

@@ -1,5 +1,6 @@
 #include "commands/postsuper/postsuper.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -9,9 +10,11 @@
 #include <map>
 #include <pwd.h>
 #include <unistd.h>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "base/progress.hpp"
 #include "base/sys.hpp"
 #include "commands/postsuper/maintenance.hpp"
 #include "config/log_settings.hpp"
@@ -39,8 +42,15 @@ struct Fatal {
   std::string text;
 };
 
+// What a walk through a queue has seen so far.
+Progress& progress() {
+  static Progress files("files looked at");
+  return files;
+}
+
 // One line to the log and to the terminal, as Postfix's commands do.
 void report(log::Level level, std::string_view text) {
+  progress().hide();
   fmt::print(stderr, "postsuper: {}\n", log::labelled(level, text));
   if (log::opened()) { log::write(level, text); }
 }
@@ -53,16 +63,14 @@ struct Arguments {
   bool repair = false;
   bool repair_long_names = false;
   bool verbose = false;
-  std::map<Action, Selection> actions;
-  std::vector<std::string> bad_ids;  // Reported when the log is open.
+  std::vector<std::pair<Action, Selection>> actions;  // in the order of the command line
+  std::vector<std::string> bad_ids;                   // Reported when the log is open.
   std::vector<std::string> queues;
 };
 
 void select(Arguments& arguments, Selection& selection, const std::string& text) {
-  if (text == "ALL") {
-    selection.all = true;
-  } else if (const auto id = queue::QueueId::parse(text)) {
-    selection.ids.insert(*id);
+  if (const auto id = queue::QueueId::parse(text)) {
+    selection.ids.push_back(*id);
   } else {
     arguments.bad_ids.push_back(text);
   }
@@ -92,7 +100,16 @@ Arguments parse_arguments(int argc, char** argv) {
       default: {
         const auto letter = letters.find(option);
         if (letter == letters.end()) { throw Fatal{kUsage}; }
-        Selection& selection = arguments.actions[letter->second];
+        if (arguments.actions.empty() || arguments.actions.back().first != letter->second ||
+            arguments.actions.back().second.all) {
+          arguments.actions.emplace_back(letter->second, Selection{});
+        }
+        Selection& selection = arguments.actions.back().second;
+        // Not on standard input: a list made by a script never means everything.
+        if (std::string_view(::optarg) == "ALL") {
+          selection.all = true;
+          break;
+        }
         if (std::string_view(::optarg) != "-") {
           select(arguments, selection, ::optarg);
           break;
@@ -149,7 +166,9 @@ void report_counts(const Arguments& arguments, const Counters& counters) {
   const auto say = [](std::string_view what, std::uint64_t count) {
     report(log::Level::info, fmt::format("{}: {} message{}", what, count, count == 1 ? "" : "s"));
   };
-  const auto wanted = [&](Action action) { return arguments.actions.contains(action); };
+  const auto wanted = [&](Action action) {
+    return std::ranges::any_of(arguments.actions, [&](const auto& chosen) { return chosen.first == action; });
+  };
   if (wanted(Action::requeue)) { say("Requeued", counters.requeued); }
   if (wanted(Action::remove)) { say("Deleted", counters.removed); }
   if (wanted(Action::expire) || wanted(Action::expire_and_release)) { say("Force-expired", counters.expired); }
@@ -180,7 +199,9 @@ void run_or_throw(int argc, char** argv) {
 
   const auto style = queue::id_style(**config);
   Maintenance maintenance(queue::QueueDirectory(".", queue::hashing(**config)), style,
-                          {.info = [](std::string_view text) { report(log::Level::info, text); }, .warning = warn});
+                          {.info = [](std::string_view text) { report(log::Level::info, text); },
+                           .warning = warn,
+                           .file_seen = [] { progress().step(); }});
   if (arguments.repair) {
     must(maintenance.repair(queues, arguments.repair_long_names ? NameCheck::inode_of_long_names : NameCheck::inode));
   }

@@ -5,6 +5,7 @@
 
 #include "base/deadline.hpp"
 #include "base/latency_histogram.hpp"
+#include "base/progress.hpp"
 #include "base/result.hpp"
 #include "base/safe_text.hpp"
 #include "base/subprocess.hpp"
@@ -118,6 +119,22 @@ TEST(Subprocess, TellsTheExitStatusAndPassesEnvironment) {
   const auto missing = sys::run_program({"/nonexistent/program"});
   ASSERT_FALSE(missing.has_value());
   EXPECT_TRUE(missing.error().is(std::errc::no_such_file_or_directory));
+}
+
+TEST(Progress, ShowsLongWorkOnlyAndCleansUp) {
+  std::string shown;
+  std::chrono::steady_clock::time_point now{};
+  {
+    Progress progress("files", [&](std::string_view text) { shown += text; }, [&] { return now; });
+    for (int i = 0; i < 1000; ++i) { progress.step(); }
+    EXPECT_EQ(shown, "") << "not in the first second";
+    now += std::chrono::seconds(2);
+    for (int i = 0; i < 200; ++i) { progress.step(); }
+    EXPECT_EQ(shown, "\r1024 files\x1b[K") << "once while time stands still";
+    progress.hide();
+    EXPECT_EQ(shown, "\r1024 files\x1b[K\r\x1b[K");
+  }
+  EXPECT_EQ(shown, "\r1024 files\x1b[K\r\x1b[K") << "nothing left to remove";
 }
 
 }  // namespace
