@@ -14,7 +14,8 @@ from support.mta import Suite, Instance, mail_owner, setgid_group
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("STAGEPOST_BUILD", SOURCE / "build" / "dev")).resolve()
-COMMANDS = ("postalias", "postcat", "postconf", "postdrop", "postfix", "postkick", "postlock", "postlog", "postmap", "postmulti", "postqueue", "postsuper", "qshape", "sendmail")
+COMMANDS = ("postalias", "postcat", "postconf", "postdrop", "postfix", "postkick", "postlock", "postlog", "postmap", "postmulti", "postqueue", "postsuper", "qshape", "sendmail",
+            "smtp-sink", "smtp-source")
 DAEMONS = ("anvil", "bounce", "cleanup", "discard", "error", "flush", "local", "master", "pickup", "postlogd", "qmgr", "showq", "smtp", "smtpd",
            "trivial-rewrite", "virtual")
 
