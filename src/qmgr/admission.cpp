@@ -13,7 +13,8 @@ namespace {
 
 /// Recipients read at once: what is read is read without giving the loop a turn.
 constexpr std::size_t kWindowLimit = 5000;
-constexpr std::size_t kResolveWithoutPause = 100;
+/// Recipients that trivial-rewrite is asked about in one question.
+constexpr std::size_t kResolveAtOnce = clients::ResolveManyRequest::kMaxRecipients;
 /// A message that another process still works on is looked at again after this.
 constexpr std::chrono::seconds kLockedRetry{10};
 
@@ -200,19 +201,28 @@ net::Task<> Manager::load(MessageKey key, queue::MessageReader reader) {
   recipients_ += count;
   std::vector<RoutedRecipient> routed;
   routed.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    clients::RecipientRecord recipient = clients::RecipientRecord::from(window->recipients[i]);
-    if (!message.envelope.redirect.empty()) {
-      if (recipient.original.empty()) { recipient.original = recipient.address; }
-      recipient.address = message.envelope.redirect;
+  for (std::size_t start = 0; start < count; start += kResolveAtOnce) {
+    const std::size_t end = std::min(count, start + kResolveAtOnce);
+    std::vector<clients::RecipientRecord> recipients;
+    std::vector<std::string> addresses;
+    for (std::size_t i = start; i < end; ++i) {
+      clients::RecipientRecord recipient = clients::RecipientRecord::from(window->recipients[i]);
+      if (!message.envelope.redirect.empty()) {
+        if (recipient.original.empty()) { recipient.original = recipient.address; }
+        recipient.address = message.envelope.redirect;
+      }
+      addresses.push_back(recipient.address);
+      recipients.push_back(std::move(recipient));
     }
-    Route where = co_await route(message, recipient.address);
-    if (where.kind == Route::Kind::discard) {
-      discard(message, recipient, reader);
-    } else {
-      routed.push_back({std::move(recipient), std::move(where)});
+    std::vector<Route> routes = co_await find_routes(message, std::move(addresses));
+    for (std::size_t i = 0; i < recipients.size(); ++i) {
+      if (routes[i].kind == Route::Kind::discard) {
+        discard(message, recipients[i], reader);
+      } else {
+        routed.push_back({std::move(recipients[i]), std::move(routes[i])});
+      }
     }
-    if (i % kResolveWithoutPause == kResolveWithoutPause - 1) { co_await net::yield_now(); }
+    if (end < count) { co_await net::yield_now(); }
     const bool cancelled = co_await net::cancelled();
     if (cancelled) { co_return; }
   }
@@ -233,19 +243,29 @@ net::Task<> Manager::load(MessageKey key, queue::MessageReader reader) {
   pump();
 }
 
-net::Task<Route> Manager::route(const Message& message, std::string recipient) {
+/// One route for each recipient, in their order.
+net::Task<std::vector<Route>> Manager::find_routes(const Message& message, std::vector<std::string> recipients) {
+  std::vector<Route> routes;
+  routes.reserve(recipients.size());
   if (!message.envelope.filter.empty()) {
-    co_return filter_route(message.envelope.filter, recipient, settings_.routing);
-  }
-  const auto reply = co_await rewrite_.resolve(message.envelope.sender, recipient);
-  if (!reply) {
-    if (!reply.error().is(std::errc::operation_canceled)) {
-      log::warning("{}: {}", message.id.str(), reply.error().message());
+    for (const std::string& recipient : recipients) {
+      routes.push_back(filter_route(message.envelope.filter, recipient, settings_.routing));
     }
-    co_return deferring_route({"4.3.0", "address resolver failure"}, recipient);
+    co_return routes;
   }
-  co_return resolved_route(*reply, settings_.routing,
-                           message.flushed ? DeferTransports::ignore : DeferTransports::honour);
+  const auto replies = co_await rewrite_.resolve_all(message.envelope.sender, recipients);
+  if (!replies) {
+    if (!replies.error().is(std::errc::operation_canceled)) {
+      log::warning("{}: {}", message.id.str(), replies.error().message());
+    }
+    for (const std::string& recipient : recipients) {
+      routes.push_back(deferring_route({"4.3.0", "address resolver failure"}, recipient));
+    }
+    co_return routes;
+  }
+  const auto deferring = message.flushed ? DeferTransports::ignore : DeferTransports::honour;
+  for (const auto& reply : *replies) { routes.push_back(resolved_route(reply, settings_.routing, deferring)); }
+  co_return routes;
 }
 
 /// Mail to double_bounce_sender ends here.

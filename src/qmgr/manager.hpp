@@ -83,7 +83,7 @@ class Manager {
   [[nodiscard]] std::optional<queue::MessageReader> activate(Message& message, const Candidate& candidate);
   [[nodiscard]] std::optional<queue::MessageReader> reopen(Message& message);
   net::Task<> load(MessageKey key, queue::MessageReader reader);
-  [[nodiscard]] net::Task<Route> route(const Message& message, std::string recipient);
+  [[nodiscard]] net::Task<std::vector<Route>> find_routes(const Message& message, std::vector<std::string> recipients);
   void discard(const Message& message, const clients::RecipientRecord& recipient, queue::MessageReader& reader);
   void save_corrupt(Message& message, std::string_view reason);
   void forget(Message& message);

@@ -73,7 +73,7 @@ class FakeService {
 };
 
 using FakeAgent = FakeService<delivery::DeliverRequest, delivery::DeliverReply>;
-using FakeResolver = FakeService<clients::ResolveRequest, clients::ResolveReply>;
+using FakeResolver = FakeService<clients::ResolveManyRequest, clients::ResolveManyReply>;
 using FakeReporter = FakeService<clients::BounceFlush, clients::Ack>;
 
 class ManagerTest : public testing::Test {
@@ -84,12 +84,16 @@ class ManagerTest : public testing::Test {
     EXPECT_EQ(::chdir(root.c_str()), 0);
     EXPECT_TRUE(directory_.create_all({}));
     log::capture([this](log::Level, std::string_view line) { lines_.emplace_back(line); });
-    resolver_.emplace(loop_, "private/rewrite", [](const clients::ResolveRequest& request) {
-      clients::ResolveReply reply;
-      reply.transport = "fake";
-      reply.recipient = request.recipient;
-      reply.nexthop = request.recipient.substr(request.recipient.rfind('@') + 1);
-      return std::optional(reply);
+    resolver_.emplace(loop_, "private/rewrite", [](const clients::ResolveManyRequest& request) {
+      clients::ResolveManyReply replies;
+      for (const std::string& recipient : request.recipients) {
+        clients::ResolveReply reply;
+        reply.transport = "fake";
+        reply.recipient = recipient;
+        reply.nexthop = recipient.substr(recipient.rfind('@') + 1);
+        replies.answers.push_back(std::move(reply));
+      }
+      return std::optional(replies);
     });
   }
   ~ManagerTest() override { log::capture({}); }

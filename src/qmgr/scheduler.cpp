@@ -231,7 +231,8 @@ std::optional<Scheduler::Pick> Scheduler::next_of(Transport& owner, TimePoint no
     --destination.waiting;
     ++destination.busy;
     ++owner.running;
-    pick.more_for_destination = destination.waiting > 0;
+    // Several at once are a stream of mail as well: with the next one the session would be opened again.
+    pick.more_for_destination = destination.waiting > 0 || destination.busy > 1;
     running_.emplace(pick.entry, &destination);
     if (owner.rules.transport_rate_delay.count() > 0) { owner.not_before = now + owner.rules.transport_rate_delay; }
     // Destinations of a job take turns.

@@ -70,7 +70,7 @@ class Scheduler {
 
   struct Pick {
     EntryKey entry = 0;
-    bool more_for_destination = false;  ///< others wait for the same destination: keep the session
+    bool more_for_destination = false;  ///< others wait for the same destination, or are under way: keep the session
   };
   /// The entry to start now, if any may start. It counts as running until finished() is called for it.
   [[nodiscard]] std::optional<Pick> next(TimePoint now);

@@ -69,6 +69,8 @@ TEST(Scheduler, TellsWhenMoreMailWaitsForTheDestination) {
   scheduler.add(1, "smtp", "x", 1, kStart);
   scheduler.add(2, "smtp", "x", 2, kStart);
   EXPECT_TRUE(scheduler.next(kStart)->more_for_destination);
+  EXPECT_TRUE(scheduler.next(kStart)->more_for_destination) << "the other one is under way";
+  scheduler.add(3, "smtp", "y", 3, kStart);
   EXPECT_FALSE(scheduler.next(kStart)->more_for_destination);
 }
 

@@ -37,7 +37,8 @@ queue::ArrivalTime to_arrival(std::chrono::system_clock::time_point when) {
 net::Task<Result<std::unique_ptr<Message>>> Message::create(Shared& shared, clients::CleanupOpen open) {
   const auto queue = (open.flags & clients::kCleanupHold) != 0 ? queue::QueueName::hold : queue::QueueName::incoming;
   if (open.arrival == std::chrono::system_clock::time_point{}) { open.arrival = std::chrono::system_clock::now(); }
-  auto writer = queue::MessageWriter::create(shared.directory, queue, {.id_style = shared.settings.id_style});
+  auto writer = queue::MessageWriter::create(shared.directory, queue,
+                                             {.id_style = shared.settings.id_style, .nursery = &shared.nursery});
   if (!writer) { co_return std::unexpected(writer.error()); }
   std::unique_ptr<Message> message(new Message(shared, std::move(open), std::move(*writer)));
   Message& m = *message;

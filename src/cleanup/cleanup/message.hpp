@@ -26,6 +26,7 @@ struct Shared {
   net::EventLoop& loop;
   Settings settings;
   queue::QueueDirectory directory;
+  queue::Nursery nursery;
   queue::CommitPolicy policy;
   maps::Chain virtual_alias_maps;
   maps::LocalDomains local_domains;

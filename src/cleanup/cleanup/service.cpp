@@ -20,6 +20,7 @@ Result<std::unique_ptr<Shared>> make_shared_state(daemon::Context& context) {
   return std::unique_ptr<Shared>(new Shared{.loop = context.loop(),
                                             .settings = Settings::from(config),
                                             .directory = queue::QueueDirectory(".", queue::hashing(config)),
+                                            .nursery = queue::Nursery("."),
                                             .policy = queue::CommitPolicy::fsync_each(),
                                             .virtual_alias_maps = std::move(aliases),
                                             .local_domains = std::move(local),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <ranges>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 
 #include "base/sys.hpp"
 #include "queue/lock.hpp"
+#include "queue/nursery.hpp"
 
 namespace stagepost::postsuper {
 namespace {
@@ -159,7 +161,22 @@ Result<> Maintenance::apply(Action action, const Selection& selection, const std
   return {};
 }
 
+void Maintenance::purge_nursery(std::int64_t now) {
+  for (const std::string& name : queue::Nursery(directory_.root()).directories()) {
+    std::error_code problem;  // Not there: nothing to remove.
+    std::filesystem::directory_iterator entry(name, problem);
+    for (; !problem && entry != std::filesystem::directory_iterator(); entry.increment(problem)) {
+      const std::string path = entry->path().string();
+      const auto status = sys::lstat(path);
+      if (status && S_ISREG(status->st_mode) && status->st_mtime + kLeftoverSeconds < now) {
+        static_cast<void>(moved(sys::unlink(path), "purge"));
+      }
+    }
+  }
+}
+
 Result<> Maintenance::purge(const std::vector<QueueName>& queues, std::int64_t now) {
+  if (contains(queues, incoming)) { purge_nursery(now); }
   for (const auto queue : queues) {
     if (!holds_messages(queue)) { continue; }
     queue::QueueScan scan(directory_, queue);

@@ -59,6 +59,7 @@ class Maintenance {
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
+  void purge_nursery(std::int64_t now);
   struct Found {
     queue::QueueId id;
     queue::QueueName queue;

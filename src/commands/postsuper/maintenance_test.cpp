@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/sys.hpp"
+#include "queue/nursery.hpp"
 
 namespace stagepost::postsuper {
 namespace {
@@ -177,6 +178,17 @@ TEST_F(MaintenanceTest, OnlyOldIncompleteFilesArePurged) {
   ASSERT_TRUE(work.purge(kQueues, now + Maintenance::kLeftoverSeconds + 5));
   EXPECT_FALSE(is_in(incoming, incomplete));
   EXPECT_TRUE(is_in(deferred, complete));
+}
+
+TEST_F(MaintenanceTest, WhatACrashLeftBeforeItHadANameIsPurged) {
+  const std::string path = queue::Nursery(root_).directories().front() + "/123456.789";
+  std::ofstream(path) << "x";
+  auto work = maintenance();
+  const std::int64_t now = std::time(nullptr);
+  ASSERT_TRUE(work.purge(kQueues, now + Maintenance::kLeftoverSeconds - 5));
+  EXPECT_EQ(::access(path.c_str(), F_OK), 0);
+  ASSERT_TRUE(work.purge(kQueues, now + Maintenance::kLeftoverSeconds + 5));
+  EXPECT_NE(::access(path.c_str(), F_OK), 0);
 }
 
 }  // namespace

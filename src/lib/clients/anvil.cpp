@@ -7,10 +7,9 @@ namespace stagepost::clients {
 AnvilClient::AnvilClient(net::EventLoop& loop, const config::Snapshot& config)
     : pool_(loop, "private/anvil", pool_limits(config)) {}
 
-net::Task<Result<AnvilReply>> AnvilClient::report(AnvilRequest::Event event, std::string service, std::string client) {
+net::Task<Result<AnvilReply>> AnvilClient::report(std::string service, std::vector<AnvilEvent> events) {
   // Counting must never hold up mail: a few seconds, not ipc_timeout.
-  return pool_.call<AnvilReply>(AnvilRequest{event, std::move(service), std::move(client)},
-                                within(std::chrono::seconds(10)));
+  return pool_.call<AnvilReply>(AnvilRequest{std::move(service), std::move(events)}, within(std::chrono::seconds(10)));
 }
 
 }  // namespace stagepost::clients

@@ -4,19 +4,27 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "config/snapshot.hpp"
 #include "ipc/client_pool.hpp"
 
 namespace stagepost::clients {
 
+struct AnvilEvent {
+  enum class What : std::uint8_t { connect, disconnect, message, recipient, new_tls, auth, look_up, kLast = look_up };
+  What what = What::connect;
+  std::string client;  ///< client address, "192.0.2.1"
+  auto fields(this auto& self, auto&& visit) { return visit(self.what, self.client); }
+};
+
+/// What happened since the last request, in order. The reply tells about the last event's client.
 struct AnvilRequest {
   static constexpr std::uint16_t kType = 0x0501;
-  enum class Event : std::uint8_t { connect, disconnect, message, recipient, new_tls, auth, look_up, kLast = look_up };
-  Event event = Event::connect;
+  static constexpr std::size_t kMaxEvents = 256;
   std::string service;  ///< master.cf service name, "smtp"
-  std::string client;   ///< client address, "192.0.2.1"
-  auto fields(this auto& self, auto&& visit) { return visit(self.event, self.service, self.client); }
+  std::vector<AnvilEvent> events;
+  auto fields(this auto& self, auto&& visit) { return visit(self.service, self.events); }
 };
 
 struct AnvilReply {
@@ -36,8 +44,8 @@ struct AnvilReply {
 class AnvilClient {
  public:
   AnvilClient(net::EventLoop& loop, const config::Snapshot& config);
-  [[nodiscard]] net::Task<Result<AnvilReply>> report(AnvilRequest::Event event, std::string service,
-                                                     std::string client);
+  /// At most AnvilRequest::kMaxEvents events.
+  [[nodiscard]] net::Task<Result<AnvilReply>> report(std::string service, std::vector<AnvilEvent> events);
 
  private:
   ipc::ClientPool pool_;

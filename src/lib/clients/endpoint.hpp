@@ -20,7 +20,7 @@ namespace stagepost::clients {
 
 /// ipc_idle and ipc_ttl.
 [[nodiscard]] inline ipc::ClientPool::Limits pool_limits(const config::Snapshot& config) {
-  return {.idle_connections = 4, .idle_time = config.seconds("ipc_idle"), .age = config.seconds("ipc_ttl")};
+  return {.idle_connections = 32, .idle_time = config.seconds("ipc_idle"), .age = config.seconds("ipc_ttl")};
 }
 
 /// Answer of services that only say yes or no.

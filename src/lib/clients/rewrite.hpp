@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "config/snapshot.hpp"
 #include "ipc/client_pool.hpp"
@@ -60,6 +61,21 @@ struct ResolveReply {
   }
 };
 
+/// Several recipients of one message at once: the answers have the order of the questions.
+struct ResolveManyRequest {
+  static constexpr std::uint16_t kType = 0x0205;
+  static constexpr std::size_t kMaxRecipients = 200;
+  std::string sender;
+  std::vector<std::string> recipients;
+  auto fields(this auto& self, auto&& visit) { return visit(self.sender, self.recipients); }
+};
+
+struct ResolveManyReply {
+  static constexpr std::uint16_t kType = 0x0206;
+  std::vector<ResolveReply> answers;
+  auto fields(this auto& self, auto&& visit) { return visit(self.answers); }
+};
+
 /// One per process. Keeps answers for a few seconds in a bounded cache, so that a run of look-ups for one address costs
 /// one question. Failures are not cached.
 class RewriteClient {
@@ -69,6 +85,10 @@ class RewriteClient {
   /// Error: the service cannot be reached within ipc_timeout (temporary).
   [[nodiscard]] net::Task<Result<std::string>> rewrite(RewriteContext context, std::string address);
   [[nodiscard]] net::Task<Result<ResolveReply>> resolve(std::string sender, std::string recipient);
+  /// The same for many recipients, in as few questions as possible; one answer for each. After a failure the answers
+  /// found so far are lost.
+  [[nodiscard]] net::Task<Result<std::vector<ResolveReply>>> resolve_all(std::string sender,
+                                                                         std::vector<std::string> recipients);
   [[nodiscard]] net::Task<Result<ResolveReply>> resolve_for_probe(std::string sender, std::string recipient);
 
  private:
@@ -82,6 +102,7 @@ class RewriteClient {
   };
   [[nodiscard]] const Answer* cached(const std::string& key);
   void remember(std::string key, Answer answer);
+  void remember(std::string key, const ResolveReply& reply);
   [[nodiscard]] net::Task<Result<ResolveReply>> ask(ResolveRequest request);
 
   ipc::ClientPool pool_;

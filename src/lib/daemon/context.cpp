@@ -20,8 +20,13 @@ Kind effective_kind(const Options& options, const Arguments& arguments) {
   return options.single_at_limit_one && arguments.limit_one ? Kind::single : options.kind;
 }
 
-std::uint64_t use_limit(const Options& options, const config::Snapshot& config) {
-  return options.lifetime == Lifetime::resident ? 0 : static_cast<std::uint64_t>(config.integer("max_use"));
+std::uint64_t use_limit(const Options& options, Kind kind, const config::Snapshot& config) {
+  if (options.lifetime == Lifetime::resident) { return 0; }
+  // max_use is meant for a process with one client at a time. One that serves a thousand side by side would come to its
+  // end every few moments, so the number counts for each place a client can have.
+  const auto places = kind == Kind::pooled ? config.integer("process_session_limit") : 1;
+  return static_cast<std::uint64_t>(config.integer("max_use")) *
+         static_cast<std::uint64_t>(std::max<std::int64_t>(places, 1));
 }
 
 net::Task<Result<>> wait_bytes(net::BufferedStream& stream, Deadline deadline) {
@@ -43,7 +48,8 @@ Context::Impl::Impl(const Options& program, Arguments parsed, config::SnapshotPt
       listeners(std::move(sockets)),
       loop(program.blocking_threads),
       tables(std::move(table_context)),
-      gate(effective_kind(program, arguments), board.page().quota.load(), use_limit(program, *normal_config)),
+      gate(effective_kind(program, arguments), board.page().quota.load(),
+           use_limit(program, effective_kind(program, arguments), *normal_config)),
       changed(loop),
       background(loop, std::string(program.name) + " background", SIZE_MAX),
       acceptors(loop, std::string(program.name) + " accept", SIZE_MAX),
@@ -114,8 +120,9 @@ net::Task<> Context::Impl::end_sessions_after_grace() {
 }
 
 net::Task<> Context::Impl::read_status() {
+  net::Readiness readiness(loop, status.get());
   for (;;) {
-    const auto readable = co_await net::wait_fd_readable(loop, status.get(), Deadline::never());
+    const auto readable = co_await readiness.wait(Deadline::never());
     if (!readable) { co_return; }
     if (!read_status_messages()) {
       // Master is gone: serve whom we serve, then follow it.

@@ -84,7 +84,7 @@ struct Context::Impl {
   net::Task<> end_sessions_after_grace();
 
   net::Task<> accept_clients(Context& context, std::size_t index, const SessionHandler& handler);
-  net::Task<bool> wait_for_client(std::size_t index);
+  net::Task<bool> wait_for_client(net::Readiness& listener);
   net::Task<> run_session(Context& context, unique_fd socket, std::size_t index, const SessionHandler& handler);
   net::Task<> accept_triggers(std::size_t index);
   net::Task<> read_trigger(unique_fd socket);

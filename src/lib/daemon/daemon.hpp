@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -107,8 +108,8 @@ using SessionHandler = std::function<net::Task<>(net::AcceptedConnection, Sessio
 /// `bytes`: what one trigger client sent (postkick), at most kTriggerBytes; "W" for master's wakeup timer.
 using TriggerHandler = std::function<net::Task<>(std::string bytes)>;
 inline constexpr std::size_t kTriggerBytes = 4096;
-/// One datagram, at most kDatagramBytes (longer ones are cut).
-using DatagramHandler = std::function<void(std::string_view datagram)>;
+/// What came together, in order; each at most kDatagramBytes (longer ones are cut).
+using DatagramHandler = std::function<void(std::span<const std::string_view> datagrams)>;
 inline constexpr std::size_t kDatagramBytes = 65536;
 
 class Context {

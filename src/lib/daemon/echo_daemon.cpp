@@ -79,8 +79,9 @@ net::Task<Result<>> serve(Context& context) {
   if (context.service_type() == "unix-dgram") {
     // Stands in for postlogd: the prepared descriptor is the log file.
     const int file = std::any_cast<std::shared_ptr<unique_fd>>(context.prepared())->get();
-    auto served = co_await context.serve_datagrams(
-        [file](std::string_view line) { static_cast<void>(sys::write_all(file, std::string(line) + "\n")); });
+    auto served = co_await context.serve_datagrams([file](std::span<const std::string_view> lines) {
+      for (const std::string_view line : lines) { static_cast<void>(sys::write_all(file, std::string(line) + "\n")); }
+    });
     co_return served;
   }
   if (context.service_type() == "fifo" || context.service_name() == "trigger") {

@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "base/defer.hpp"
 #include "base/sys.hpp"
 #include "config/log_settings.hpp"
 #include "daemon/context_impl.hpp"
@@ -114,6 +115,8 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
   ::fcntl(ipc::kStatusFd, F_SETFD, FD_CLOEXEC);
   impl.loop.on_signal(SIGTERM, [&impl] { impl.begin_shutdown(); });
   impl.loop.on_signal(SIGINT, [&impl] { impl.begin_shutdown(); });
+  log::collect([&impl] { impl.loop.post(log::flush); });
+  const Defer stop_collecting([] { log::collect({}); });
   Result<> outcome;
   impl.loop.run_task(live(context, impl, serve, outcome));
   return outcome;

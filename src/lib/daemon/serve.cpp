@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <memory>
+#include <span>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ namespace {
 
 /// A pass client sends its descriptor right after connecting; a trigger client its bytes.
 constexpr std::chrono::seconds kHandOverLimit{10};
+constexpr unsigned kAcceptsInARow = 4;
 
 net::AcceptedConnection describe(std::unique_ptr<net::Stream> stream, std::size_t listener) {
   net::AcceptedConnection connection;
@@ -43,7 +46,8 @@ bool only_this_client(int error) {
 }  // namespace
 
 net::Task<Result<unique_fd>> receive_descriptor(net::EventLoop& loop, int socket, Deadline deadline) {
-  const auto readable = co_await net::wait_fd_readable(loop, socket, deadline);
+  net::Readiness readiness(loop, socket);
+  const auto readable = co_await readiness.wait(deadline);
   if (!readable) { co_return std::unexpected(readable.error()); }
   std::array<char, 256> bytes{};
   iovec data{.iov_base = bytes.data(), .iov_len = bytes.size()};
@@ -66,14 +70,14 @@ net::Task<Result<unique_fd>> receive_descriptor(net::EventLoop& loop, int socket
 }
 
 /// True: a client can be accepted on this listener now. False: the process stops.
-net::Task<bool> Context::Impl::wait_for_client(std::size_t index) {
+net::Task<bool> Context::Impl::wait_for_client(net::Readiness& listener) {
   while (!stopped()) {
     if (!may_accept() || (!gate.open() && !(contended && someone_idle()))) {
       const auto woken = co_await changed.wait(Deadline::never());
       if (!woken) { co_return false; }
       continue;
     }
-    const auto readable = co_await net::wait_fd_readable(loop, listeners[index].get(), Deadline::never());
+    const auto readable = co_await listener.wait(Deadline::never());
     if (!readable) { co_return false; }
     if (!may_accept()) { continue; }
     if (gate.open()) { co_return true; }
@@ -87,16 +91,23 @@ net::Task<bool> Context::Impl::wait_for_client(std::size_t index) {
 }
 
 net::Task<> Context::Impl::accept_clients(Context& context, std::size_t index, const SessionHandler& handler) {
-  for (;;) {
-    const bool ready = co_await wait_for_client(index);
-    if (!ready) { co_return; }
+  net::Readiness listener(loop, listeners[index].get());
+  for (unsigned in_a_row = 0;;) {
+    // A few of a burst at once; the rest is left to the service's other processes.
+    if (in_a_row == 0 || !may_accept() || !gate.open()) {
+      const bool ready = co_await wait_for_client(listener);
+      if (!ready) { co_return; }
+      in_a_row = 0;
+    }
     unique_fd socket(::accept4(listeners[index].get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
+      in_a_row = (in_a_row + 1) % kAcceptsInARow;
       gate.session_began();
       session_tasks.spawn(run_session(context, std::move(socket), index, handler));
       publish();
       continue;
     }
+    in_a_row = 0;
     const int error = errno;
     if (only_this_client(error)) { continue; }
     log::warning("accept connection: {}", errno_failure(error, "accept").error().message());
@@ -164,8 +175,9 @@ net::Task<> Context::Impl::read_trigger(unique_fd socket) {
 net::Task<> Context::Impl::accept_triggers(std::size_t index) {
   const bool fifo = arguments.service_type == "fifo";
   const int fd = listeners[index].get();
+  net::Readiness readiness(loop, fd);
   while (!stopped()) {
-    const auto readable = co_await net::wait_fd_readable(loop, fd, Deadline::never());
+    const auto readable = co_await readiness.wait(Deadline::never());
     if (!readable) { co_return; }
     while (asking && !stopped()) {
       const auto woken = co_await changed.wait(Deadline::never());
@@ -223,18 +235,34 @@ net::Task<Result<>> Context::serve_triggers(TriggerHandler handler) {
 }
 
 net::Task<> Context::Impl::accept_datagrams(std::size_t index, const DatagramHandler& handler) {
-  std::string buffer(kDatagramBytes, '\0');
+  constexpr std::size_t kBatch = 16;
+  // Not initialised: what datagrams never reach stays address space without memory.
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kBatch * kDatagramBytes);
+  std::array<iovec, kBatch> parts{};
+  std::array<mmsghdr, kBatch> messages{};
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    parts.at(i) = {.iov_base = buffer.get() + i * kDatagramBytes, .iov_len = kDatagramBytes};
+    messages.at(i).msg_hdr.msg_iov = &parts.at(i);
+    messages.at(i).msg_hdr.msg_iovlen = 1;
+  }
+  std::vector<std::string_view> datagrams;
   const int fd = listeners[index].get();
+  net::Readiness readiness(loop, fd);
   for (;;) {
     Result<> readable;
-    if (!stopped()) { readable = co_await net::wait_fd_readable(loop, fd, Deadline::never()); }
+    if (!stopped()) { readable = co_await readiness.wait(Deadline::never()); }
     // What is in the queue was sent before we stopped; a logger does not leave it to a successor that may not come.
-    for (int count = 0; count < 256; ++count) {
-      const ssize_t got = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (got < 0) { break; }
-      handler(std::string_view(buffer).substr(0, static_cast<std::size_t>(got)));
+    for (int round = 0; round < 16; ++round) {
+      const int got = ::recvmmsg(fd, messages.data(), kBatch, MSG_DONTWAIT, nullptr);
+      if (got <= 0) { break; }
+      datagrams.clear();
+      for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
+        datagrams.emplace_back(buffer.get() + i * kDatagramBytes, messages.at(i).msg_len);
+      }
+      handler(datagrams);
       idle_since = SteadyClock::now();
       if (asking) { asking = false; }
+      if (static_cast<std::size_t>(got) < kBatch) { break; }
     }
     if (!readable || stopped()) { co_return; }
   }

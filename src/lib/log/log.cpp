@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <syslog.h>
@@ -82,14 +83,50 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit PostlogSink(std::string path) : path_(std::move(path)) { connect(); }
 
+  ~PostlogSink() override { send_collected(); }
+
+  void collect(std::function<void()> soon) {
+    const std::lock_guard lock(mutex_);
+    send_collected();
+    soon_ = std::move(soon);
+  }
+
+  /// In a child: what was collected is the parent's to send.
+  void after_fork() {
+    lines_ = 0;
+    soon_ = nullptr;
+  }
+
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    if (!send({message.payload.data(), message.payload.size()})) { ++lost_; }
-    if (lost_ > 0 && send(fmt::format("warning: {} log lines lost: postlogd did not keep up", lost_))) { lost_ = 0; }
+    const std::string_view line(message.payload.data(), message.payload.size());
+    if (soon_ && line.find('\n') == std::string_view::npos) {
+      const bool first = lines_ == 0;
+      if (first) { collected_.assign(1, kBatchMark); }
+      collected_.append(line).append(1, '\n');
+      ++lines_;
+      if (message.level >= spdlog::level::warn || collected_.size() >= kCollectBytes) { return send_collected(); }
+      if (first) { soon_(); }
+      return;
+    }
+    send_collected();
+    deliver(line, 1);
   }
-  void flush_() override {}
+  void flush_() override { send_collected(); }
 
  private:
+  /// Well below what one datagram may hold.
+  static constexpr std::size_t kCollectBytes = 8192;
+
+  void send_collected() {
+    if (const std::size_t lines = std::exchange(lines_, 0); lines > 0) { deliver(collected_, lines); }
+  }
+
+  void deliver(std::string_view datagram, std::size_t lines) {
+    if (!send(datagram)) { lost_ += lines; }
+    if (lost_ > 0 && send(fmt::format("warning: {} log lines lost: postlogd did not keep up", lost_))) { lost_ = 0; }
+  }
+
   void connect() {
     fd_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     sockaddr_un address{};
@@ -117,12 +154,17 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
   std::string path_;
   unique_fd fd_;
   std::size_t lost_ = 0;
+  std::function<void()> soon_;
+  std::string collected_;
+  std::size_t lines_ = 0;
 };
 
 struct State {
   Settings settings;
+  int pid = 0;  ///< asked once per open() and fork(): a system call for each line is one too many
   std::shared_ptr<spdlog::logger> logger;
   std::shared_ptr<spdlog::logger> stderr_copy;
+  std::shared_ptr<PostlogSink> postlog;
   std::function<void(Level, std::string_view)> captured;
 };
 
@@ -159,7 +201,10 @@ std::size_t leading_queue_id(std::string_view text) {
   return digit ? colon : 0;
 }
 
-void on_assert(const char* message) noexcept { write(Level::panic, message); }
+void on_assert(const char* message) noexcept {
+  write(Level::panic, message);
+  flush();
+}
 
 }  // namespace
 
@@ -170,11 +215,16 @@ std::string labelled(Level level, std::string_view text) {
 }
 
 std::string file_line(std::string_view host, std::string_view program_name, int pid, std::string_view labelled_text) {
+  // Many lines share a second; a change of the time zone shows with the next one.
+  static thread_local std::time_t stamped = -1;
+  static thread_local char stamp[32];
   const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  ::localtime_r(&now, &local);
-  char stamp[32];
-  std::strftime(stamp, sizeof stamp, "%b %e %H:%M:%S", &local);
+  if (now != stamped) {
+    std::tm local{};
+    ::localtime_r(&now, &local);
+    std::strftime(stamp, sizeof stamp, "%b %e %H:%M:%S", &local);
+    stamped = now;
+  }
   char machine[256] = "localhost";
   if (host.empty()) {
     ::gethostname(machine, sizeof machine - 1);
@@ -209,7 +259,13 @@ std::string json_line(std::string_view program_name, int pid, Level level, std::
 void open(const Settings& settings) {
   State& s = state();
   s.settings = settings;
+  s.pid = ::getpid();
+  [[maybe_unused]] static const int registered = ::pthread_atfork(nullptr, nullptr, [] {
+    state().pid = ::getpid();
+    if (state().postlog) { state().postlog->after_fork(); }
+  });
   s.stderr_copy.reset();
+  s.postlog.reset();
   switch (settings.destination) {
     case Destination::syslog:
       // The end of an older sink is closelog(), which would take the name away from the new one.
@@ -218,7 +274,8 @@ void open(const Settings& settings) {
           settings.program_name, LOG_PID | LOG_NDELAY, facility_number(settings.facility), false));
       break;
     case Destination::postlog:
-      s.logger = make_logger(std::make_shared<PostlogSink>(settings.postlog_socket));
+      s.postlog = std::make_shared<PostlogSink>(settings.postlog_socket);
+      s.logger = make_logger(s.postlog);
       break;
     case Destination::stderr_stream:
       s.logger = make_logger(std::make_shared<spdlog::sinks::stderr_sink_mt>());
@@ -232,6 +289,17 @@ void open(const Settings& settings) {
 }
 
 void capture(std::function<void(Level, std::string_view)> sink) { state().captured = std::move(sink); }
+
+void collect(std::function<void()> soon) {
+  if (state().postlog) { state().postlog->collect(std::move(soon)); }
+}
+
+void flush() noexcept {
+  try {
+    if (state().postlog) { state().postlog->flush(); }
+  } catch (...) {  // NOLINT(bugprone-empty-catch): nowhere left to report to
+  }
+}
 
 bool verbose() { return state().settings.verbose; }
 
@@ -249,11 +317,11 @@ void write(Level level, std::string_view text) noexcept {
     const auto plain = labelled(level, text);
     switch (settings.destination) {
       case Destination::syslog:
-        s.logger->log(severity, json ? json_line(settings.program_name, ::getpid(), level, text) : plain);
+        s.logger->log(severity, json ? json_line(settings.program_name, s.pid, level, text) : plain);
         break;
       case Destination::postlog:
-        s.logger->log(severity, json ? json_line(settings.program_name, ::getpid(), level, text)
-                                     : file_line(settings.host, settings.program_name, ::getpid(), plain));
+        s.logger->log(severity, json ? json_line(settings.program_name, s.pid, level, text)
+                                     : file_line(settings.host, settings.program_name, s.pid, plain));
         break;
       case Destination::stderr_stream:
         s.logger->log(severity, settings.program_name + ": " + plain);

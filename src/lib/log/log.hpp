@@ -39,6 +39,15 @@ void open(const Settings& settings);
 /// Directs every line to `sink` instead (tests); an empty function restores the opened log.
 void capture(std::function<void(Level, std::string_view)> sink);
 
+/// With Destination::postlog: lines are collected, and `soon` is asked to call flush() once the present work is done.
+/// They leave at once when they are many or when one is a warning or worse. An empty function: each line leaves at
+/// once.
+void collect(std::function<void()> soon);
+/// Sends what was collected.
+void flush() noexcept;
+/// One datagram to postlogd that starts with this byte holds several lines, each with a LF at its end.
+inline constexpr char kBatchMark = '\x1e';
+
 [[nodiscard]] bool verbose();
 /// Whether there is a log yet. Before, lines go to stderr, where a command has written its error already.
 [[nodiscard]] bool opened();

@@ -43,7 +43,7 @@ TEST(Log, CaptureSeesTextAndDebugNeedsVerbose) {
   EXPECT_EQ(lines, std::vector<std::string>{"n=1"});
 }
 
-TEST(Log, PostlogSinkSendsOneDatagramPerLine) {
+TEST(Log, PostlogSinkSendsLinesAtOnceOrCollected) {
   char directory[] = "/tmp/stagepost-log-XXXXXX";
   ASSERT_NE(::mkdtemp(directory), nullptr);
   const std::string path = std::string(directory) + "/postlog";
@@ -53,13 +53,28 @@ TEST(Log, PostlogSinkSendsOneDatagramPerLine) {
   path.copy(address.sun_path, path.size());
   ASSERT_EQ(::bind(receiver.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   open(Settings{.program_name = "postfix/x", .destination = Destination::postlog, .postlog_socket = path});
+  const auto received = [&] {
+    char buffer[512];
+    const auto n = ::recv(receiver.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    return n < 0 ? std::string() : std::string(buffer, static_cast<std::size_t>(n));
+  };
   warning("hello");
-  char buffer[512];
-  const auto n = ::recv(receiver.get(), buffer, sizeof buffer, 0);
+  EXPECT_THAT(received(), MatchesRegex(".* postfix/x\\[[0-9]+\\]: warning: hello"));
+
+  int asked = 0;
+  collect([&asked] { ++asked; });
+  info("one");
+  info("two");
+  EXPECT_EQ(received(), "");
+  EXPECT_EQ(asked, 1);
+  flush();
+  EXPECT_THAT(received(), MatchesRegex("\x1e.* postfix/x\\[[0-9]+\\]: one\n.* postfix/x\\[[0-9]+\\]: two\n"));
+  info("three");
+  warning("four");
+  EXPECT_THAT(received(), MatchesRegex("\x1e.*: three\n.*: warning: four\n")) << "a warning does not wait";
+  info("five");
   open(Settings{});
-  ASSERT_GT(n, 0);
-  EXPECT_THAT(std::string(buffer, static_cast<std::size_t>(n)),
-              MatchesRegex(".* postfix/x\\[[0-9]+\\]: warning: hello"));
+  EXPECT_THAT(received(), MatchesRegex("\x1e.*: five\n")) << "nothing is lost when the log is opened again";
   ::unlink(path.c_str());
   ::rmdir(directory);
 }

@@ -137,15 +137,19 @@ class SocketStream final : public Stream {
   Task<Result<std::size_t>> read_some(std::span<char> buffer, Deadline deadline) override {
     const auto waitable = waitable_;
     for (;;) {
+      if (std::exchange(drained_, false)) {
+        const auto ready = co_await waitable->wait(WaitType::wait_read, deadline);
+        if (!ready) { co_return std::unexpected(ready.error()); }
+      }
       const auto n = ::recv(waitable->fd(), buffer.data(), buffer.size(), 0);
       if (n >= 0) {
+        drained_ = n > 0 && static_cast<std::size_t>(n) < buffer.size();
         co_await waitable->be_fair();
         co_return static_cast<std::size_t>(n);
       }
       if (errno == EINTR) { continue; }
       if (!would_block(errno)) { co_return errno_failure("read"); }
-      const auto ready = co_await waitable->wait(WaitType::wait_read, deadline);
-      if (!ready) { co_return std::unexpected(ready.error()); }
+      drained_ = true;
     }
   }
 
@@ -154,16 +158,21 @@ class SocketStream final : public Stream {
     static thread_local std::array<char, 64 * 1024> scratch;
     const auto waitable = waitable_;
     for (;;) {
-      const auto n = ::recv(waitable->fd(), scratch.data(), std::min(limit_bytes, scratch.size()), 0);
+      if (std::exchange(drained_, false)) {
+        const auto ready = co_await waitable->wait(WaitType::wait_read, deadline);
+        if (!ready) { co_return std::unexpected(ready.error()); }
+      }
+      const std::size_t room = std::min(limit_bytes, scratch.size());
+      const auto n = ::recv(waitable->fd(), scratch.data(), room, 0);
       if (n >= 0) {
+        drained_ = n > 0 && static_cast<std::size_t>(n) < room;
         target.append(scratch.data(), static_cast<std::size_t>(n));
         co_await waitable->be_fair();
         co_return static_cast<std::size_t>(n);
       }
       if (errno == EINTR) { continue; }
       if (!would_block(errno)) { co_return errno_failure("read"); }
-      const auto ready = co_await waitable->wait(WaitType::wait_read, deadline);
-      if (!ready) { co_return std::unexpected(ready.error()); }
+      drained_ = true;
     }
   }
 
@@ -189,6 +198,9 @@ class SocketStream final : public Stream {
 
  private:
   std::shared_ptr<Waitable> waitable_;
+  /// The last read took all there was: the next one waits before it tries. (The reactor tells at once when something
+  /// came meanwhile.)
+  bool drained_ = false;
 };
 
 Task<Result<std::unique_ptr<Stream>>> connect(EventLoop& loop, unique_fd socket, sockaddr_storage address,
@@ -305,13 +317,28 @@ Task<Result<AcceptedConnection>> Listener::accept() {
 void Listener::cancel() { impl_->waitable->cancel(); }
 int Listener::native_handle() const { return impl_->waitable->fd(); }
 
-Task<Result<>> wait_fd_readable(EventLoop& loop, int fd, Deadline deadline) {
-  // A duplicate in the reactor, so that closing the Waitable leaves the caller's descriptor open.
+struct Readiness::Impl {
+  std::shared_ptr<Waitable> waitable;  ///< null: the descriptor could not be duplicated
+  int error = 0;
+};
+
+Readiness::Readiness(EventLoop& loop, int fd) : impl_(std::make_unique<Impl>()) {
   unique_fd duplicate(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  if (!duplicate) { co_return errno_failure("dup"); }
-  const auto waitable = std::make_shared<Waitable>(loop, std::move(duplicate));
+  if (duplicate) {
+    impl_->waitable = std::make_shared<Waitable>(loop, std::move(duplicate));
+  } else {
+    impl_->error = errno;
+  }
+}
+
+Readiness::~Readiness() {
+  if (impl_->waitable) { impl_->waitable->close(); }
+}
+
+Task<Result<>> Readiness::wait(Deadline deadline) {
+  const auto waitable = impl_->waitable;
+  if (!waitable) { co_return errno_failure(impl_->error, "dup"); }
   auto ready = co_await waitable->wait(WaitType::wait_read, deadline);
-  waitable->close();
   co_return ready;
 }
 

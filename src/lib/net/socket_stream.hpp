@@ -49,7 +49,21 @@ class Listener {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Waits until `fd` (pipe, FIFO, datagram socket, status socket) is readable; the descriptor stays the caller's.
-[[nodiscard]] Task<Result<>> wait_fd_readable(EventLoop& loop, int fd, Deadline deadline);
+/// Tells when a descriptor that stays the caller's (listener, pipe, FIFO, datagram or status socket) is readable. Holds
+/// a duplicate in the reactor as long as it lives, so waiting again and again costs one registration.
+class Readiness {
+ public:
+  Readiness(EventLoop& loop, int fd);
+  ~Readiness();
+  Readiness(const Readiness&) = delete;
+  Readiness& operator=(const Readiness&) = delete;
+
+  /// One waiter at a time. Failures: those of Stream, and what duplicating the descriptor said.
+  [[nodiscard]] Task<Result<>> wait(Deadline deadline);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace stagepost::net

@@ -7,6 +7,7 @@
 
 #include "base/sys.hpp"
 #include "queue/error.hpp"
+#include "queue/nursery.hpp"
 
 namespace stagepost::queue {
 namespace {
@@ -40,6 +41,16 @@ constexpr std::array kSubdirectories{
     Subdirectory{"saved", 0700, true, DirectoryGroup::unchanged},
     Subdirectory{"trace", 0700, true, DirectoryGroup::unchanged},
 };
+
+/// An existing directory stays as it is.
+Result<> create_directory(const std::string& name, mode_t mode, uid_t user, gid_t group) {
+  const auto made = sys::mkdir(name, mode);
+  if (!made) { return made.error().is(std::errc::file_exists) ? Result<>{} : made; }
+  // The mode again, because mkdir obeys the umask.
+  if (::chmod(name.c_str(), mode) != 0) { return errno_failure("chmod " + name); }
+  if (::geteuid() == 0 && ::chown(name.c_str(), user, group) != 0) { return errno_failure("chown " + name); }
+  return {};
+}
 
 bool is_hash_directory(std::string_view name) { return name.size() == 1 && name != "."; }
 
@@ -113,21 +124,16 @@ std::string QueueDirectory::hash_path(QueueName queue, const QueueId& id) const 
 
 Result<> QueueDirectory::create_all(const Owners& owners) const {
   SP_TRY(sys::make_directories(root_, 0755));
-  const bool root_user = ::geteuid() == 0;
   for (const auto& sub : kSubdirectories) {
-    const std::string name = root_ + '/' + std::string(sub.name);
-    const auto made = sys::mkdir(name, sub.mode);
-    if (!made) {
-      if (made.error().is(std::errc::file_exists)) { continue; }
-      return made;
-    }
-    // The mode again, because mkdir obeys the umask.
-    if (::chmod(name.c_str(), sub.mode) != 0) { return errno_failure("chmod " + name); }
-    if (root_user) {
-      const uid_t user = sub.mail_owner ? owners.mail_owner : 0;
-      const gid_t group = sub.group == DirectoryGroup::setgid ? owners.setgid_group : static_cast<gid_t>(-1);
-      if (::chown(name.c_str(), user, group) != 0) { return errno_failure("chown " + name); }
-    }
+    const uid_t user = sub.mail_owner ? owners.mail_owner : 0;
+    const gid_t group = sub.group == DirectoryGroup::setgid ? owners.setgid_group : static_cast<gid_t>(-1);
+    SP_TRY(create_directory(root_ + '/' + std::string(sub.name), sub.mode, user, group));
+  }
+  const std::string nursery = root_ + '/' + std::string(kNurseryDirectory);
+  SP_TRY(create_directory(nursery, 0700, owners.mail_owner, static_cast<gid_t>(-1)));
+  spread_subdirectories(nursery);
+  for (const std::string& name : Nursery(root_).directories()) {
+    SP_TRY(create_directory(name, 0700, owners.mail_owner, static_cast<gid_t>(-1)));
   }
   return {};
 }

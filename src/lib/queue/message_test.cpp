@@ -189,6 +189,21 @@ TEST_F(MessageTest, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(files_in(QueueName::incoming), 3U);
 }
 
+TEST_F(MessageTest, AFileFromTheNurseryHasOnlyItsNameInTheQueue) {
+  Nursery nursery(root_);
+  auto writer = write_message({.nursery = &nursery});
+  ASSERT_TRUE(writer.commit(CommitPolicy::none()));
+  EXPECT_EQ(writer.path(), directory().path(QueueName::incoming, writer.id()));
+  EXPECT_EQ(sys::stat(writer.path())->st_nlink, 1U);
+  for (const std::string& name : nursery.directories()) {
+    EXPECT_TRUE(std::filesystem::is_empty(name)) << name;
+    std::filesystem::remove(name);
+  }
+  auto another = write_message({.nursery = &nursery});  // A spool without these directories serves as well.
+  ASSERT_TRUE(another.commit(CommitPolicy::none()));
+  EXPECT_EQ(files_in(QueueName::incoming), 2U);
+}
+
 TEST_F(MessageTest, LongIdsAreNamesOfTheirInodeToo) {
   auto writer = write_message({.id_style = IdStyle::long_form});
   ASSERT_TRUE(writer.commit(CommitPolicy::none()));

@@ -29,9 +29,13 @@ Result<MessageWriter> MessageWriter::create(const QueueDirectory& directory, Que
   SP_ASSERT((options.mode & 0111U) == 0);
   for (int attempt = 0;; ++attempt) {
     const ArrivalTime time = now();
-    const std::string temporary =
-        directory.path(queue) + '/' + std::to_string(time.microseconds) + '.' + std::to_string(::getpid());
+    const std::string name = '/' + std::to_string(time.microseconds) + '.' + std::to_string(::getpid());
+    std::string temporary = (options.nursery != nullptr ? options.nursery->next() : directory.path(queue)) + name;
     auto fd = sys::open(temporary, O_RDWR | O_CREAT | O_EXCL, options.mode);
+    if (!fd && options.nursery != nullptr && fd.error().is(std::errc::no_such_file_or_directory)) {
+      temporary = directory.path(queue) + name;
+      fd = sys::open(temporary, O_RDWR | O_CREAT | O_EXCL, options.mode);
+    }
     if (!fd) {
       if (fd.error().is(std::errc::file_exists) && attempt < kCreateAttempts) {
         ::usleep(1);

@@ -11,6 +11,7 @@
 #include "base/unique_fd.hpp"
 #include "queue/directory.hpp"
 #include "queue/durability.hpp"
+#include "queue/nursery.hpp"
 #include "queue/queue_id.hpp"
 #include "queue/record.hpp"
 
@@ -23,6 +24,7 @@ class MessageWriter {
     mode_t mode = 0600;           ///< While incomplete; never includes owner-execute.
     mode_t complete_mode = 0700;  ///< Owner-execute says complete.
     std::size_t buffer_octets = 64 * 1024;
+    Nursery* nursery = nullptr;  ///< where the file comes into being; null: in its queue's directory
   };
 
   /// A new empty file in `queue`, open for reading and writing, named by its ID. Errors: ENOSPC and the like, as errno.

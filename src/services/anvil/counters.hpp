@@ -15,7 +15,7 @@
 
 namespace stagepost::anvil {
 
-using Event = clients::AnvilRequest::Event;
+using Event = clients::AnvilEvent::What;
 
 class Counters {
  public:

@@ -34,7 +34,12 @@ net::Task<> serve_client(net::AcceptedConnection connection, daemon::SessionCont
     if (!ready) { break; }
     const auto request = co_await channel.receive_as<clients::AnvilRequest>(within(std::chrono::seconds(30)));
     if (!request) { break; }
-    const auto reply = counters.count(request->event, request->service, request->client, process, SteadyClock::now());
+    if (request->events.empty() || request->events.size() > clients::AnvilRequest::kMaxEvents) { break; }
+    clients::AnvilReply reply;
+    const auto now = SteadyClock::now();
+    for (const auto& event : request->events) {
+      reply = counters.count(event.what, request->service, event.client, process, now);
+    }
     const auto sent = co_await channel.send(reply, within(std::chrono::seconds(30)));
     if (!sent) { break; }
   }

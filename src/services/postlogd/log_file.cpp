@@ -7,6 +7,7 @@
 #include "base/safe_text.hpp"
 #include "base/sys.hpp"
 #include "config/log_settings.hpp"
+#include "log/log.hpp"
 
 namespace stagepost::postlogd {
 
@@ -23,11 +24,23 @@ Result<unique_fd> open_log_file(const std::string& path, const std::vector<std::
   return sys::open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
 }
 
-std::string as_line(std::string_view datagram) {
+void append_lines(std::string& lines, std::string_view datagram) {
+  if (datagram.starts_with(log::kBatchMark)) {
+    datagram.remove_prefix(1);
+    while (!datagram.empty()) {
+      const std::size_t end = std::min(datagram.find('\n'), datagram.size());
+      append_line(lines, datagram.substr(0, end));
+      datagram.remove_prefix(std::min(end + 1, datagram.size()));
+    }
+    return;
+  }
+  append_line(lines, datagram);
+}
+
+void append_line(std::string& lines, std::string_view datagram) {
   while (datagram.ends_with('\n') || datagram.ends_with('\0')) { datagram.remove_suffix(1); }
-  std::string line = LogText(PeerBytes(datagram), 60'000).str();
-  line += '\n';
-  return line;
+  lines += LogText(PeerBytes(datagram), 60'000).str();
+  lines += '\n';
 }
 
 }  // namespace stagepost::postlogd

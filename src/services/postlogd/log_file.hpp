@@ -14,7 +14,9 @@ namespace stagepost::postlogd {
 /// is a pipe or a socket. Error: not below any of `prefixes` (maillog_file_prefixes), or the system's.
 [[nodiscard]] Result<unique_fd> open_log_file(const std::string& path, const std::vector<std::string>& prefixes);
 
-/// The datagram as one line with its LF: line breaks and other control characters inside become '?'.
-[[nodiscard]] std::string as_line(std::string_view datagram);
+/// Appends the datagram as one line with its LF: line breaks and other control characters inside become '?'.
+void append_line(std::string& lines, std::string_view datagram);
+/// The same for a datagram that may hold several lines (log::kBatchMark).
+void append_lines(std::string& lines, std::string_view datagram);
 
 }  // namespace stagepost::postlogd

@@ -19,9 +19,12 @@ Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext
 
 net::Task<Result<>> serve(daemon::Context& context) {
   const auto file = std::any_cast<std::shared_ptr<unique_fd>>(context.prepared());
-  auto served = co_await context.serve_datagrams([file](std::string_view datagram) {
+  std::string lines;
+  auto served = co_await context.serve_datagrams([file, &lines](std::span<const std::string_view> datagrams) {
+    lines.clear();
+    for (const std::string_view datagram : datagrams) { postlogd::append_lines(lines, datagram); }
     // A full disk loses lines, as it does with any logger; there is nowhere to report it.
-    [[maybe_unused]] const auto written = sys::write_all(file->get(), postlogd::as_line(datagram));
+    [[maybe_unused]] const auto written = sys::write_all(file->get(), lines);
   });
   co_return served;
 }

@@ -43,6 +43,20 @@ net::Task<Result<>> answer(Shared& shared, ipc::Channel& channel, ipc::Frame fra
     auto sent = co_await channel.send(reply, deadline);
     co_return sent;
   }
+  if (frame.is<clients::ResolveManyRequest>()) {
+    const auto request = frame.as<clients::ResolveManyRequest>();
+    if (!request) { co_return std::unexpected(request.error()); }
+    if (request->recipients.size() > clients::ResolveManyRequest::kMaxRecipients) {
+      co_return failure("too many recipients in one request", std::errc::bad_message);
+    }
+    clients::ResolveManyReply reply;
+    for (const std::string& recipient : request->recipients) {
+      auto found = co_await resolve(shared.rules, *shared.tables, request->sender, recipient);
+      reply.answers.push_back(std::move(found));
+    }
+    auto sent = co_await channel.send(reply, deadline);
+    co_return sent;
+  }
   const auto request = frame.as<clients::ResolveRequest>();
   if (!request) { co_return std::unexpected(request.error()); }
   auto reply =

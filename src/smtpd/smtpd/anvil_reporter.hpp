@@ -19,21 +19,17 @@ class AnvilReporter {
   AnvilReporter(net::EventLoop& loop, const config::Snapshot& config, net::TaskGroup& group, KeepBusy keep_busy,
                 std::string service);
   /// Past kPending events new ones are dropped: counting is not worth memory.
-  void report(clients::AnvilRequest::Event event, const std::string& client_address);
+  void report(clients::AnvilEvent::What event, const std::string& client_address);
 
  private:
   static constexpr std::size_t kPending = 10000;
-  struct Item {
-    clients::AnvilRequest::Event event;
-    std::string client;
-  };
   net::Task<> send_all(std::shared_ptr<void> busy);
 
   clients::AnvilClient anvil_;
   net::TaskGroup& group_;
   KeepBusy keep_busy_;
   std::string service_;
-  std::deque<Item> pending_;
+  std::deque<clients::AnvilEvent> pending_;
   bool sending_ = false;
   bool failing_ = false;
 };

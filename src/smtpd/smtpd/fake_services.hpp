@@ -33,7 +33,7 @@ class FakeServices final : public Services {
                          .reverse_status = dns::Status::found,
                          .warning = {}};
   bool fail_resolve = false;
-  std::vector<clients::AnvilRequest::Event> events;
+  std::vector<clients::AnvilEvent::What> events;
 
   /// ours.test is local, virtual.test virtual, *.relay.test relay; "routed" in the local part means sender routing.
   [[nodiscard]] net::Task<Result<clients::ResolveReply>> resolve(std::string, std::string recipient) override {
@@ -71,7 +71,7 @@ class FakeServices final : public Services {
   [[nodiscard]] net::Task<Result<clients::FlushReply::Status>> flush_site(std::string site) override {
     co_return site == "relay.test" ? clients::FlushReply::Status::ok : clients::FlushReply::Status::unknown;
   }
-  void count(clients::AnvilRequest::Event event, const std::string&) override { events.push_back(event); }
+  void count(clients::AnvilEvent::What event, const std::string&) override { events.push_back(event); }
   [[nodiscard]] Result<std::uint64_t> queue_free_bytes() override { return free_bytes; }
   [[nodiscard]] std::shared_ptr<const tls::ServerContext> tls() override { return nullptr; }
 

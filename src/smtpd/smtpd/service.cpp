@@ -74,7 +74,7 @@ class ProcessServices final : public Services {
   [[nodiscard]] net::Task<Result<clients::FlushReply::Status>> flush_site(std::string site) override {
     return flush_.ask({.what = clients::FlushRequest::What::send_site, .site = std::move(site), .queue_id = {}});
   }
-  void count(clients::AnvilRequest::Event event, const std::string& client_address) override {
+  void count(clients::AnvilEvent::What event, const std::string& client_address) override {
     anvil_.report(event, client_address);
   }
   [[nodiscard]] Result<std::uint64_t> queue_free_bytes() override {

@@ -32,7 +32,7 @@ class Services : public Lookups {
   [[nodiscard]] virtual net::Task<dns::ClientName> client_name(net::IpAddress address) = 0;
   [[nodiscard]] virtual net::Task<Result<clients::FlushReply::Status>> flush_site(std::string site) = 0;
   /// Reports to anvil without waiting.
-  virtual void count(clients::AnvilRequest::Event event, const std::string& client_address) = 0;
+  virtual void count(clients::AnvilEvent::What event, const std::string& client_address) = 0;
   /// Free bytes in the queue's file system for the likes of us.
   [[nodiscard]] virtual Result<std::uint64_t> queue_free_bytes() = 0;
   /// Null: no usable certificate.

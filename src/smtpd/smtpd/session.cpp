@@ -19,7 +19,7 @@ namespace {
 
 using smtp::Reply;
 using smtp::Verb;
-using Event = clients::AnvilRequest::Event;
+using Event = clients::AnvilEvent::What;
 
 Reply make_reply(int code, std::string_view enhanced, std::string text) {
   return {.code = code, .enhanced = std::string(enhanced), .text = std::move(text)};
