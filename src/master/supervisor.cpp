@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include <fmt/core.h>
@@ -363,7 +365,18 @@ void Supervisor::continue_stop() {
 
 void Supervisor::abort() {
   stopping_ = true;
-  for (const auto& [pid, child] : children_) { ::kill(pid, SIGKILL); }
+  for (const auto& [pid, child] : children_) { ::kill(pid, child.keeps_log ? SIGTERM : SIGKILL); }
+  // The logger writes down what it was sent before, such as the line that says why all this ends.
+  const auto limit = SteadyClock::now() + kLoggerLimit;
+  for (const auto& [pid, child] : children_) {
+    if (!child.keeps_log) { continue; }
+    bool runs = true;
+    while (runs && SteadyClock::now() < limit) {
+      runs = ::waitpid(pid, nullptr, WNOHANG) == 0;
+      if (runs) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
+    }
+    if (runs) { ::kill(pid, SIGKILL); }
+  }
   reactor_.stop();
 }
 

@@ -60,6 +60,8 @@ class Supervisor {
   void reap();
 
   static constexpr std::chrono::seconds kStopLimit{8};
+  /// For postlogd to write down what it has, when everything else is killed.
+  static constexpr std::chrono::milliseconds kLoggerLimit{500};
   /// A service that was at its limit stays in stress mode this long after it was last there.
   static constexpr std::chrono::seconds kStressHold{60};
 

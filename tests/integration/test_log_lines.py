@@ -81,3 +81,17 @@ def test_same_message_to_several_classes_logs_each_recipient(mta, me, unique):
     agents = {m[1] for m in mta.log.find(rf"postfix/(\w+)\[\d+\]: {message_id}: to=<[^>]+>, .*status=sent", since=mark)}
     assert agents == {"smtp", "local", "virtual", "discard"}
     assert mta.log.find(rf"{message_id}: from=<sender@example\.test>, size=\d+, nrcpt=4 \(queue active\)", since=mark)
+
+
+def test_lines_of_a_message_stand_in_the_order_of_its_way(make_instance, make_sink):
+    """Log readers forget a message at "removed"; what its agents said must stand before that."""
+    sink = make_sink()
+    mta = make_instance(relayhost=sink.nexthop)
+    ids = [mta.submit(f"order{n}@remote.test") for n in range(40)]
+    mta.wait_empty()
+    mta.log.wait(rf"{ids[-1]}: removed$")
+    lines = mta.log.raw
+    for queue_id in ids:
+        words = [next(word for word in ("client=", "message-id=", "from=", "status=sent", "removed") if word in line)
+                 for line in lines if f" {queue_id}: " in line]
+        assert words == ["client=", "message-id=", "from=", "status=sent", "removed"], queue_id

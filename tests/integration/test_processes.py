@@ -134,14 +134,16 @@ def test_idle_daemons_exit(make_instance):
     assert mta.master_pid()
 
 
-def test_process_session_and_use_limits(make_instance):
-    mta = make_instance(max_use=3)
+@pytest.mark.parametrize("sessions, processes", [(1, 3), (100, 1)])
+def test_process_session_and_use_limits(make_instance, sessions, processes):
+    """max_use counts for each client that a process may have at once: where that is one client, it is Postfix's limit."""
+    mta = make_instance(max_use=3, process_session_limit=sessions, master={"smtp/inet": {"maxproc": 1}})
     seen = set()
     for _ in range(10):
         with mta.smtp() as client:
             seen.update(mta.daemons("smtpd"))
             client.quit()
-    assert len(seen) >= 3
+    assert len(seen) >= 3 if processes > 1 else len(seen) == 1
 
 
 def test_killed_daemon_is_replaced_and_logged(sinked):

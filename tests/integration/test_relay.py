@@ -344,7 +344,7 @@ def test_maxproc_two_never_opens_a_third_connection(make_instance, make_sink):
     gate = threading.Event()
     sink.on("EOD", gate=gate)
     mta = make_instance(relayhost=sink.nexthop, master={"smtp/unix": {"maxproc": 2}}, smtp_destination_recipient_limit=1,
-                        initial_destination_concurrency=20, default_destination_concurrency_limit=20)
+                        smtp_skip_quit_response="no", initial_destination_concurrency=20, default_destination_concurrency_limit=20)
     for n in range(12):
         mta.submit(f"limit{n}@remote.test")
     wait_for(lambda: sink.active == 2, 10, "two connections")
@@ -352,6 +352,22 @@ def test_maxproc_two_never_opens_a_third_connection(make_instance, make_sink):
     sink.wait_messages(12)
     mta.wait_empty()
     assert sink.peak == 2
+
+
+def test_kept_sessions_count_for_maxproc(make_instance, make_sink):
+    """Sessions that stay open between deliveries are connections too, and are used again."""
+    sink = make_sink()
+    gate = threading.Event()
+    sink.on("EOD", gate=gate)
+    mta = make_instance(relayhost=sink.nexthop, master={"smtp/unix": {"maxproc": 2}}, initial_destination_concurrency=20)
+    for n in range(12):
+        mta.submit(f"kept{n}@remote.test")
+    wait_for(lambda: sink.active == 2, 10, "two connections")
+    gate.set()
+    sink.wait_messages(12)
+    mta.wait_empty()
+    assert sink.peak == 2
+    assert len(sink.sessions) <= 4, "the first of each process may not know that more is coming"
 
 
 def test_destination_concurrency_limit(make_instance, make_sink):

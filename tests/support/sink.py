@@ -59,6 +59,7 @@ class Session:
     tls: bool = False
     pipelined: bool = False   # more than one command arrived in one piece
     ended: str | None = None
+    left: bool = False        # no longer counted in Sink.active
 
 
 class _Close(Exception):
@@ -183,11 +184,17 @@ class Sink:
         except OSError as error:
             session.ended = str(error)
         finally:
-            # Active ends before the close: a client that connects again as soon as it sees the close must not count twice.
+            self._leave(session)
             with self._lock:
-                self.active -= 1
                 self._sockets.discard(connection)
             dialogue.close()
+
+    def _leave(self, session):
+        """Before the reply to QUIT and before the close: a client that connects again at once must not count twice."""
+        with self._lock:
+            if not session.left:
+                session.left = True
+                self.active -= 1
 
     def _rule(self, stage, line):
         with self._lock:
@@ -395,6 +402,7 @@ class _Dialogue:
         self.say("VRFY", line, "252 2.0.0 maybe")
 
     def do_quit(self, line):
+        self.sink._leave(self.session)
         self.say("QUIT", line, "221 2.0.0 bye")
         self.session.ended = "quit"
         raise _Close

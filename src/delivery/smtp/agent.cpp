@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/defer.hpp"
 #include "base/text.hpp"
 #include "delivery/smtp/content.hpp"
 #include "log/log.hpp"
@@ -153,7 +154,19 @@ net::Task<std::optional<Failure>> Agent::needs_authentication(const Destination&
   co_return std::nullopt;
 }
 
+void Agent::set_connection_limit(std::size_t connections) {
+  connection_limit_ = connections;
+  make_room();
+}
+
+/// Before a connection is opened.
+void Agent::make_room() {
+  while (cache_.size() > 0 && cache_.size() + running_ > connection_limit_) { cache_.drop_oldest(); }
+}
+
 net::Task<> Agent::deliver(delivery::Attempt& attempt) {
+  ++running_;
+  const Defer ended([this] { --running_; });
   Run run{.attempt = attempt, .policy = {}, .needs_smtputf8 = false, .failure = std::nullopt, .relay = "none"};
   const auto utf8 = needs_smtputf8(attempt);
   if (!utf8) {
@@ -232,6 +245,7 @@ net::Task<> Agent::try_cached(Run& run, const Destination& destination) {
 }
 
 net::Task<> Agent::try_unix(Run& run, const Destination& destination, bool last) {
+  make_room();
   const std::string host = host_and_address(settings_.myhostname, destination.path);
   const Deadline deadline =
       settings_.connect_timeout.count() > 0 ? within(settings_.connect_timeout) : Deadline::never();
@@ -263,6 +277,7 @@ net::Task<bool> Agent::try_server(Run& run, const Destination& destination, cons
     server_name = run.policy.servername;
   }
 
+  make_room();
   bool counted = false;
   bool plaintext_retry = false;
   // Twice at most: the second time without TLS, after an opportunistic handshake failed.
@@ -377,7 +392,7 @@ net::Task<> Agent::give_back(Run& run, const Destination& destination, std::uniq
       const auto listed = co_await resources_->cached_destinations.matches({.name = destination.text});
       wanted = listed && *listed;
     }
-    if (wanted) {
+    if (wanted && cache_.size() + running_ <= connection_limit_) {
       session = cache_.keep(destination.text + "\n" + run.policy.key(), std::move(session));
       if (!session) { co_return; }
     }

@@ -37,6 +37,9 @@ class Agent {
                                                              Protocol protocol, std::shared_ptr<Resources> resources);
 
   [[nodiscard]] net::Task<> deliver(delivery::Attempt& attempt);
+  /// Connections that may be open at once, in use or kept for later; without a call there is no limit. Deliveries that
+  /// run are the caller's to limit: kept sessions make room for them.
+  void set_connection_limit(std::size_t connections);
 
  private:
   /// State of one request.
@@ -45,6 +48,7 @@ class Agent {
   Agent(net::EventLoop& loop, config::SnapshotPtr config, Settings settings, std::unique_ptr<dns::Resolver> resolver,
         std::shared_ptr<Resources> resources);
 
+  void make_room();
   [[nodiscard]] net::Task<> try_destination(Run& run, Destination destination, bool last_destination);
   [[nodiscard]] net::Task<> try_cached(Run& run, const Destination& destination);
   [[nodiscard]] net::Task<> try_unix(Run& run, const Destination& destination, bool last);
@@ -67,6 +71,8 @@ class Agent {
   std::shared_ptr<Resources> resources_;
   tls::ClientPolicy default_policy_;
   ConnectionCache cache_;
+  std::size_t connection_limit_ = SIZE_MAX;
+  std::size_t running_ = 0;  ///< deliveries
 };
 
 }  // namespace stagepost::smtp_client

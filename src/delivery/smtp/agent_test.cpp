@@ -428,6 +428,18 @@ TEST_F(AgentTest, OpenSessionsAreUsedAgain) {
   EXPECT_EQ(server.connections(), 1);
 }
 
+TEST_F(AgentTest, KeptSessionsCountForTheConnectionLimit) {
+  FakeServer first({});
+  FakeServer second({});
+  configure("");
+  agent_->set_connection_limit(1);
+  deliver(first.nexthop(), {"a@x.test"}, "Subject: x\n\nb\n", delivery::kSaveSession);
+  deliver(second.nexthop(), {"b@x.test"}, "Subject: x\n\nb\n", delivery::kSaveSession);
+  deliver(first.nexthop(), {"c@x.test"});
+  EXPECT_EQ(first.connections(), 2) << "the first session made room for the other server";
+  EXPECT_EQ(second.connections(), 1);
+}
+
 TEST_F(AgentTest, ASessionThatDiedInTheCacheCostsNothing) {
   FakeServer server({{"RSET", {"drop"}}});
   configure("");

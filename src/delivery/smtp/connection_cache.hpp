@@ -21,6 +21,10 @@ class ConnectionCache {
   /// Keeps it for smtp_connection_cache_time_limit; too old or too often used ones come back to be closed.
   [[nodiscard]] std::unique_ptr<Session> keep(std::string key, std::unique_ptr<Session> session);
 
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  /// Closes the one that was kept first. There must be one.
+  void drop_oldest() { entries_.pop_front(); }
+
  private:
   struct Entry {
     std::string key;

@@ -22,8 +22,11 @@ net::Task<Result<>> serve_protocol(daemon::Context& context, smtp_client::Protoc
   auto resources = std::any_cast<ResourcesPtr>(context.prepared());
   auto agent = smtp_client::Agent::create(context.loop(), context.config(), protocol, std::move(resources));
   if (!agent) { co_return std::unexpected(agent.error()); }
+  // A session kept for later counts for maxproc like one in use.
+  context.on_quota([&agent](std::uint32_t sessions) { (*agent)->set_connection_limit(sessions); });
   auto served = co_await daemon::serve_deliveries(
       context, [&agent](delivery::Attempt& attempt) { return (*agent)->deliver(attempt); });
+  context.on_quota([](std::uint32_t) {});
   co_return served;
 }
 

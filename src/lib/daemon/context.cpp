@@ -155,6 +155,7 @@ void Context::Impl::handle(const StatusMessage& message) {
     case Verb::quota:
       gate.set_quota(message.value);
       board.page().quota.store(message.value);
+      if (on_quota) { on_quota(message.value); }
       break;
     case Verb::stress:
       stress = message.value != 0;
@@ -316,5 +317,9 @@ std::shared_ptr<void> Context::keep_busy() {
 void Context::on_drain(std::function<void()> hook) { impl_->on_drain = std::move(hook); }
 void Context::on_shutdown(std::function<void()> hook) { impl_->on_shutdown = std::move(hook); }
 void Context::on_wakeup(std::function<void()> hook) { impl_->on_wakeup = std::move(hook); }
+void Context::on_quota(std::function<void(std::uint32_t sessions)> hook) {
+  hook(impl_->board.page().quota.load());
+  impl_->on_quota = std::move(hook);
+}
 
 }  // namespace stagepost::daemon

@@ -53,6 +53,7 @@ struct Context::Impl {
   std::function<void()> on_drain;
   std::function<void()> on_shutdown;
   std::function<void()> on_wakeup;
+  std::function<void(std::uint32_t)> on_quota;
 
   net::TaskGroup background;
   net::TaskGroup acceptors;

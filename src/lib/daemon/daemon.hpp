@@ -152,6 +152,9 @@ class Context {
   void on_shutdown(std::function<void()> hook);
   /// Called for each wakeup of master's timer when serve_triggers is not used.
   void on_wakeup(std::function<void()> hook);
+  /// Called at once and whenever master changes how many sessions this process may have: for programs that keep
+  /// something open between sessions which counts for the service's limit.
+  void on_quota(std::function<void(std::uint32_t sessions)> hook);
 
   ~Context();
   Context(const Context&) = delete;
