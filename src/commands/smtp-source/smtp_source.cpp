@@ -86,8 +86,9 @@ net::Task<> hold_sessions(net::EventLoop& loop, std::shared_ptr<Generator> gener
   const double seconds = std::chrono::duration<double>(SteadyClock::now() - begun).count();
   fmt::print("{{\"held\": {}, \"wanted\": {}, \"seconds\": {:.6f}}}\n", held.size(), wanted, seconds);
   std::fflush(stdout);
+  net::Readiness input(loop, STDIN_FILENO);
   for (bool open = true; open;) {
-    const auto ready = co_await net::wait_fd_readable(loop, STDIN_FILENO, Deadline::never());
+    const auto ready = co_await input.wait(Deadline::never());
     char byte = 0;
     open = ready && ::read(STDIN_FILENO, &byte, 1) > 0;
   }
