@@ -13,6 +13,7 @@
 #include "base/subprocess.hpp"
 #include "base/sys.hpp"
 #include "commands/postfix/announce.hpp"
+#include "commands/postfix/configuration_check.hpp"
 #include "commands/postfix/integrity.hpp"
 #include "commands/postfix/log_rotation.hpp"
 #include "commands/postfix/mail_system.hpp"
@@ -109,7 +110,12 @@ int Control::check() {
     say_.fatal(created.error().message());
     return 1;
   }
-  for (const std::string& warning : config_->warnings()) { say_.warning(warning); }
+  const auto master = config::read_master_cf(config_->config_directory() + "/master.cf");
+  if (!master) {
+    say_.fatal(master.error().message());
+    return 1;
+  }
+  for (const std::string& warning : configuration_warnings(*config_, *master)) { say_.warning(warning); }
   for (const std::string& warning : broken_rules(*rules, *config_)) { say_.warning(warning); }
   // Queue files whose name does not fit their inode (restored from a backup), and left-overs of a crash.
   const std::string postsuper = config_->text("command_directory") + "/postsuper";
@@ -339,7 +345,17 @@ int run(int argc, char** argv) {
     load.overrides.emplace_back(argument.substr(0, equals), argument.substr(equals + 1));
   }
   auto config = config::Snapshot::load(load);
-  if (!config) { return fail(config.error().message()); }
+  if (!config) {
+    // Whoever repairs the file wants to know of all mistakes at once.
+    load.check = config::LoadOptions::Check::no;
+    const auto unchecked = config::Snapshot::load(load);
+    if (unchecked && (options->command == "check" || options->command == "start")) {
+      for (const std::string& problem : (*unchecked)->problems()) {
+        fmt::print(stderr, "postfix: error: {}\n", problem);
+      }
+    }
+    return fail(config.error().message());
+  }
   const std::string& log_file = (*config)->text("maillog_file");
   if (!log_file.empty() && !config::log_file_allowed(log_file, (*config)->list("maillog_file_prefixes"))) {
     return fail(fmt::format("maillog_file value '{}' does not match any prefix in maillog_file_prefixes", log_file));

@@ -181,7 +181,7 @@ constexpr Parameter kParameters[] = {
     time("ipc_timeout", "3600s", 's', 1),
     time("ipc_ttl", "1000s", 's'),
     text("known_tcp_ports", "lmtp=24, smtp=25, smtps=submissions=465, submission=587"),
-    integer("line_length_limit", "2048", 1),
+    integer("line_length_limit", "2048", 512),
     integer("lmdb_map_size", "16777216", 1, INT64_MAX),
     text("lmtp_address_preference", "any"),
     text("lmtp_address_verify_target", "rcpt"),

@@ -35,9 +35,16 @@ struct Value {
   std::int64_t number = 0;  // integer, seconds or boolean
   std::string origin;       // "file, line N" or "-o name=value"; empty: default
   bool in_main_cf = false;
+  std::size_t line = 0;  // in main.cf
   Stage stage = Stage::untouched;
+  std::size_t depth = 0;  // of the longest chain of references below it
   std::optional<Error> error;
 };
+
+Error too_deep(std::string_view name) {
+  return Error{std::make_error_code(std::errc::invalid_argument),
+               fmt::format("{} refers to itself or is nested too deeply", name)};
+}
 
 bool is_read_only(std::string_view name) {
   return name == "process_name" || name == "process_id" || name == "service_name";
@@ -49,6 +56,7 @@ struct Snapshot::State {
   LoadOptions options;
   MainCf main_cf;
   std::vector<std::string> warnings;
+  std::vector<std::string> problems;
   std::unordered_map<std::string, Value, NameHash, std::equal_to<>> values;
   std::size_t expanded_bytes = 0;
 
@@ -93,6 +101,7 @@ struct Snapshot::State {
       value.raw = setting.value;
       value.origin = fmt::format("{}, line {}", main_cf.file, setting.line);
       value.in_main_cf = true;
+      value.line = setting.line;
     }
     for (const auto& [name, text] : options.overrides) {
       if (!is_read_only(name)) {
@@ -155,8 +164,7 @@ struct Snapshot::State {
   void resolve(const std::string& name, Value& value, std::size_t depth) {
     if (value.stage == Value::Stage::done) { return; }
     if (value.stage == Value::Stage::active || depth > kReferenceDepth) {
-      value.error = Error{std::make_error_code(std::errc::invalid_argument),
-                          fmt::format("{} refers to itself or is nested too deeply", name)};
+      value.error = too_deep(name);
       return;
     }
     value.stage = Value::Stage::active;
@@ -177,6 +185,7 @@ struct Snapshot::State {
           [&](std::string_view other) -> Result<std::optional<std::string>> {
             if (!values.contains(other)) { return std::nullopt; }
             SP_TRY(std::string text, text_of(other, depth + 1));
+            value.depth = std::max(value.depth, find(other)->depth + 1);
             return text;
           },
           kValueLimits);
@@ -187,6 +196,8 @@ struct Snapshot::State {
         value.error = std::move(expanded).error();
       }
     }
+    // The same whatever value was asked for first.
+    if (!value.error && value.depth > kReferenceDepth) { value.error = too_deep(name); }
     if (!value.error && expanded_bytes > kExpandedBytes) {
       value.error = Error{std::make_error_code(std::errc::not_enough_memory), "expanded values are too large"};
     }
@@ -228,7 +239,18 @@ struct Snapshot::State {
     return {};
   }
 
-  /// Expands and checks everything; the first problem in file order is the one reported.
+  /// Puts the default in the place of a value that only other programs look at.
+  void use_default(const std::string& name, Value& value) {
+    value.raw = value.parameter->default_text;
+    value.stage = Value::Stage::untouched;
+    value.error.reset();
+    resolve(name, value, 0);
+    if (!value.error) {
+      if (auto checked = check(name, value); !checked) { value.error = std::move(checked).error(); }
+    }
+  }
+
+  /// Expands and checks everything. The error is the first problem of this process, by name.
   Result<> finish() {
     std::vector<std::pair<const std::string*, Value*>> ordered;
     ordered.reserve(values.size());
@@ -237,17 +259,26 @@ struct Snapshot::State {
       ordered.emplace_back(&name, &value);
     }
     std::ranges::sort(ordered, {}, [](const auto& entry) { return std::string_view(*entry.first); });
+    std::optional<Error> first;
+    std::vector<std::pair<std::size_t, std::string>> found;  // by line; defaults and -o come first
     for (auto& [name, value] : ordered) {
       if (!value->error) {
         if (auto checked = check(*name, *value); !checked) { value->error = std::move(checked).error(); }
       }
-      if (value->error && options.check == LoadOptions::Check::yes) {
-        Error error = *value->error;
-        return std::unexpected(value->origin.empty()
-                                   ? std::move(error).within(fmt::format("{}: default of {}", main_cf.file, *name))
-                                   : std::move(error).within(value->origin));
+      if (!value->error) { continue; }
+      Error error = *value->error;
+      error = value->origin.empty() ? std::move(error).within(fmt::format("{}: default of {}", main_cf.file, *name))
+                                    : std::move(error).within(value->origin);
+      found.emplace_back(value->in_main_cf ? value->line : 0, error.message());
+      if (options.check == LoadOptions::Check::no) { continue; }
+      if (value->parameter != nullptr && !value->origin.empty() && !parameter_concerns(*name, options.process_name)) {
+        use_default(*name, *value);
       }
+      if (value->error && !first) { first = std::move(error); }
     }
+    std::ranges::sort(found);
+    for (auto& [line, text] : found) { problems.push_back(std::move(text)); }
+    if (first) { return std::unexpected(*std::move(first)); }
     return {};
   }
 
@@ -376,6 +407,7 @@ bool Snapshot::is_set(std::string_view name) const {
 
 const std::string& Snapshot::config_directory() const { return state_->options.config_directory; }
 const MainCf& Snapshot::main_cf() const { return state_->main_cf; }
+const std::vector<std::string>& Snapshot::problems() const { return state_->problems; }
 const Overrides& Snapshot::overrides() const { return state_->options.overrides; }
 const std::vector<std::string>& Snapshot::warnings() const { return state_->warnings; }
 
@@ -386,6 +418,25 @@ std::vector<std::string> Snapshot::names_set() const {
   }
   std::ranges::sort(names);
   return names;
+}
+
+bool parameter_concerns(std::string_view parameter, std::string_view process) {
+  struct Row {
+    std::string_view prefix;
+    std::string_view programs;  // between spaces
+  };
+  // Only prefixes that no other program reads (postconf(5)).
+  static constexpr Row kRows[] = {
+      {"lmtp_", " lmtp smtp tlsproxy "},
+      {"smtp_", " smtp lmtp tlsproxy "},
+      {"smtpd_", " smtpd postscreen tlsproxy qmqpd anvil "},
+      {"postscreen_", " postscreen dnsblog tlsproxy "},
+      {"tlsproxy_", " tlsproxy "},
+      {"qmqpd_", " qmqpd "},
+  };
+  if (process.empty()) { return true; }
+  const auto row = std::ranges::find_if(kRows, [&](const Row& r) { return parameter.starts_with(r.prefix); });
+  return row == std::end(kRows) || row->programs.find(fmt::format(" {} ", process)) != std::string_view::npos;
 }
 
 std::vector<std::string> split_list(std::string_view text) {

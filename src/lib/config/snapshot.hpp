@@ -29,7 +29,9 @@ struct LoadOptions {
   std::string service_name = {};
   /// True: $stress is "yes" (unless set explicitly).
   bool stress = false;
-  /// no: nothing is type-checked and a typed getter of a bad value must not be called. For postconf and tools that have
+  /// yes: a bad value of a parameter that this process may use is an error. One that belongs to other programs
+  /// (parameter_concerns) has its default here, and they say what is wrong when they start.
+  /// no: no value is an error, and a typed getter of a bad value must not be called. For postconf and tools that have
   /// to run with a broken file.
   enum class Check { yes, no };
   Check check = Check::yes;
@@ -79,6 +81,8 @@ class Snapshot {
   [[nodiscard]] const MainCf& main_cf() const;
   /// Names set in main.cf, sorted, each once.
   [[nodiscard]] std::vector<std::string> names_set() const;
+  /// Every value that cannot be used, "file, line N: ..." each, in file order, whosever parameter it is.
+  [[nodiscard]] const std::vector<std::string>& problems() const;
   /// The -o settings it was made with, in order.
   [[nodiscard]] const Overrides& overrides() const;
   /// What an administrator should know, one line each: entries that override an earlier one, assignments to read-only
@@ -97,6 +101,10 @@ class Snapshot {
 };
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+/// Whether `process` may use `parameter`. False only for parameters whose name says that they are of other programs:
+/// smtpd_*, smtp_* and so on. A process without a name may use all.
+[[nodiscard]] bool parameter_concerns(std::string_view parameter, std::string_view process);
 
 /// Pieces of a list value: separated by comma and white space; a piece that starts with "{" runs to its matching "}"
 /// and keeps its braces ("inline:{a=b c=d}" stays whole as well). An unbalanced brace runs to the end.

@@ -192,5 +192,49 @@ TEST(LogSettings, OnlyBelowAnAllowedPrefix) {
   EXPECT_FALSE(log_file_allowed("/var/../etc/passwd", {"/var"}));
 }
 
+TEST(Snapshot, BadValuesOfOtherProgramsDoNotStopThisOne) {
+  constexpr std::string_view kText =
+      "myhostname = a.b\nsmtpd_timeout = 5x\nqueue_run_delay = 5m\nsmtp_bind_address = $$\n";
+  const auto mine = Snapshot::from_text(kText, "main.cf", {.process_name = "smtpd"});
+  ASSERT_FALSE(mine.has_value());
+  EXPECT_EQ(mine.error().message(), "main.cf, line 2: parameter smtpd_timeout: bad time value or unit: 5x");
+  const auto other = Snapshot::from_text(kText, "main.cf", {.process_name = "qmgr"});
+  ASSERT_TRUE(other.has_value());
+  EXPECT_EQ((*other)->seconds("smtpd_timeout"), std::chrono::seconds(300));
+  EXPECT_EQ((*other)->problems(),
+            std::vector<std::string>{"main.cf, line 2: parameter smtpd_timeout: bad time value or unit: 5x"});
+  // Without a name, or for a parameter of everybody, it is an error.
+  EXPECT_FALSE(Snapshot::from_text(kText, "main.cf", {}).has_value());
+  EXPECT_FALSE(Snapshot::from_text("queue_run_delay = x\n", "main.cf", {.process_name = "smtpd"}).has_value());
+}
+
+TEST(Snapshot, AllProblemsAreListedInFileOrder) {
+  const auto config = Snapshot::from_text(
+      "smtpd_timeout = 5x\nbiff = perhaps\nmyorigin = $myorigin\nline_length_limit = 5\nhash_queue_depth = 2x\n",
+      "main.cf", {.check = LoadOptions::Check::no});
+  ASSERT_TRUE(config.has_value());
+  const std::vector<std::string>& problems = (*config)->problems();
+  ASSERT_EQ(problems.size(), 5U);
+  EXPECT_EQ(problems[0], "main.cf, line 1: parameter smtpd_timeout: bad time value or unit: 5x");
+  EXPECT_EQ(problems[1], "main.cf, line 2: bad boolean configuration: biff = perhaps");
+  EXPECT_EQ(problems[2], "main.cf, line 3: myorigin refers to itself or is nested too deeply");
+  EXPECT_EQ(problems[3], "main.cf, line 4: invalid line_length_limit parameter value 5 < 512");
+  EXPECT_EQ(problems[4], "main.cf, line 5: bad numerical configuration: hash_queue_depth = 2x");
+}
+
+TEST(Snapshot, SelfReferenceEndsWithAnErrorHoweverItIsHidden) {
+  for (const char* text : {"a = ${b?{$c}}\nb = x\nc = ${a:y}\n", "a = ${{$a} == {x} ? {1} : {2}}\n", "a = $(a)\n"}) {
+    const auto config = Snapshot::from_text(text, "main.cf", {.check = LoadOptions::Check::no});
+    ASSERT_TRUE(config.has_value());
+    EXPECT_FALSE((*config)->expand_text("$a").has_value()) << text;
+    EXPECT_FALSE((*config)->problems().empty()) << text;
+  }
+  std::string chain;
+  for (int i = 0; i < 1000; ++i) { chain += "p" + std::to_string(i) + " = $p" + std::to_string(i + 1) + "\n"; }
+  const auto deep = Snapshot::from_text(chain, "main.cf", {.check = LoadOptions::Check::no});
+  ASSERT_TRUE(deep.has_value());
+  EXPECT_FALSE((*deep)->problems().empty());
+}
+
 }  // namespace
 }  // namespace stagepost::config

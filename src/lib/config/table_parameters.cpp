@@ -100,7 +100,7 @@ constexpr TypeRow kTypes[] = {{"ldap", kLdap},   {"memcache", kMemcache}, {"mong
 
 constexpr std::size_t kDepth = 10;
 
-void collect(std::string_view value, std::size_t depth, std::vector<NamedTable>& tables) {
+void collect(std::string_view value, std::size_t depth, std::vector<TableName>& tables) {
   if (depth > kDepth) { return; }
   for (const std::string& piece : split_list(value)) {
     std::string_view table = piece;
@@ -114,9 +114,8 @@ void collect(std::string_view value, std::size_t depth, std::vector<NamedTable>&
     const std::string_view name = table.substr(colon + 1);
     if (name.starts_with('{') && name.ends_with('}')) {
       collect(name.substr(1, name.size() - 2), depth + 1, tables);
-    } else if (const auto row = std::ranges::find(kTypes, table.substr(0, colon), &TypeRow::type);
-               row != std::end(kTypes)) {
-      tables.push_back({row->type, std::string(name)});
+    } else {
+      tables.push_back({std::string(table.substr(0, colon)), std::string(name)});
     }
   }
 }
@@ -128,9 +127,18 @@ std::span<const std::string_view> table_parameters(std::string_view type) {
   return row == std::end(kTypes) ? std::span<const std::string_view>() : row->parameters;
 }
 
+std::vector<TableName> table_names(std::string_view value) {
+  std::vector<TableName> tables;
+  if (value.find(':') != std::string_view::npos) { collect(value, 0, tables); }
+  return tables;
+}
+
 std::vector<NamedTable> named_tables(std::string_view value) {
   std::vector<NamedTable> tables;
-  if (value.find(':') != std::string_view::npos) { collect(value, 0, tables); }
+  for (TableName& table : table_names(value)) {
+    const auto row = std::ranges::find(kTypes, table.type, &TypeRow::type);
+    if (row != std::end(kTypes)) { tables.push_back({row->type, std::move(table.name)}); }
+  }
   return tables;
 }
 

@@ -23,6 +23,14 @@ struct NamedTable {
   [[nodiscard]] auto operator<=>(const NamedTable&) const = default;
 };
 
+/// All "type:name" in an expanded value, found in the same way as named_tables; also what only looks like a table, such
+/// as a transport ("smtp:host").
+struct TableName {
+  std::string type;
+  std::string name;
+};
+[[nodiscard]] std::vector<TableName> table_names(std::string_view value);
+
 /// The tables with parameters in an expanded value, also behind "proxy:" and inside the braces of unionmap, pipemap
 /// and restrictions; nested at most ten deep.
 [[nodiscard]] std::vector<NamedTable> named_tables(std::string_view value);
