@@ -25,6 +25,13 @@ std::chrono::system_clock::time_point time_of(const queue::ArrivalTime& arrival)
 
 bool is_missing(const Error& error) { return error.is(std::errc::no_such_file_or_directory); }
 
+/// What a file that cleanup completed always has; empty: it is there.
+std::string_view missing_record(const queue::Envelope& envelope) {
+  // Without the size record nobody knows whether recipients were lost.
+  if (!envelope.has_size) { return "missing size record"; }
+  return envelope.has_sender ? std::string_view{} : "missing sender record";
+}
+
 }  // namespace
 
 net::Task<Result<>> Manager::recover() {
@@ -92,13 +99,13 @@ std::optional<queue::MessageReader> Manager::activate(Message& message, const Ca
   }
   message.active_since = Clock::now();
   auto envelope = reader->read_envelope();
-  if (!envelope || !envelope->has_sender) {
+  if (!envelope || !missing_record(*envelope).empty()) {
     if (!envelope && !queue::is_damage(envelope.error())) {
       log::warning("{}: {}", candidate.id.str(), envelope.error().message());
       put_back(message, settings_.retry.minimal_backoff_time);
       return std::nullopt;
     }
-    save_corrupt(message, envelope ? "missing sender record" : envelope.error().message());
+    save_corrupt(message, envelope ? std::string(missing_record(*envelope)) : envelope.error().message());
     return std::nullopt;
   }
   message.envelope = std::move(*envelope);

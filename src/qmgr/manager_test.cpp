@@ -294,6 +294,20 @@ TEST_F(ManagerTest, ADamagedFileIsSaved) {
   EXPECT_TRUE(logged("saving corrupt file \"" + id + "\" from queue \"active\" to queue \"corrupt\""));
 }
 
+// A type byte that is unknown, one that postpones to another record, one of a record that is passed over.
+TEST_F(ManagerTest, AFileWithoutASizeRecordIsSaved) {
+  agent("fake", delivered);
+  for (const char type : {'\xff', 'F', 'w', 'K'}) {
+    const std::string id = put({"a@x"});
+    const std::string path = directory_.path(QueueName::incoming, *queue::QueueId::parse(id));
+    const auto fd = sys::open(path, O_RDWR);
+    ASSERT_TRUE(fd && sys::pwrite_all(fd->get(), std::string_view(&type, 1), 0));
+    run([&] { return is_in(QueueName::corrupt, id); });
+    EXPECT_TRUE(is_in(QueueName::corrupt, id)) << type;
+    EXPECT_FALSE(logged(id + ": removed")) << type;
+  }
+}
+
 TEST_F(ManagerTest, WhatAnAgentCannotReadIsSavedUnlessEveryRecipientIsDone) {
   agent("fake", [](const delivery::DeliverRequest& request) {
     const bool complete = request.nexthop == "done";

@@ -168,7 +168,8 @@ Result<> MessageReader::load_size() {
   records_.seek(0);
   SP_TRY(const auto item, records_.next(Pointers::show));
   size_.emplace();
-  if (item && item->type == RecordType::size) {
+  has_size_ = item && item->type == RecordType::size;
+  if (has_size_) {
     const auto size = parse_size(item->data);
     if (!size) { return bad_record(name_, 0, "malformed size"); }
     size_ = *size;
@@ -181,6 +182,7 @@ Result<Envelope> MessageReader::read_envelope() {
   SP_TRY(load_size());
   Envelope envelope;
   envelope.size = *size_;
+  envelope.has_size = has_size_;
   std::size_t attributes = 0;
   std::size_t octets = 0;
   std::int64_t recipients = 0;

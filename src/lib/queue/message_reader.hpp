@@ -33,6 +33,8 @@ struct Recipient {
 
 struct Envelope {
   SizeRecord size;
+  /// The file begins with a size record, as every file that cleanup wrote does; submissions in maildrop/ have none.
+  bool has_size = false;
   ArrivalTime arrival;
   std::int64_t create_time = 0;  ///< 0 if not recorded.
   std::string sender;
@@ -120,6 +122,7 @@ class MessageReader {
   RecordFile records_;
   bool content_damaged_ = false;
   std::optional<SizeRecord> size_;
+  bool has_size_ = false;
 };
 
 }  // namespace stagepost::queue

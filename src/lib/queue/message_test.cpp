@@ -76,6 +76,7 @@ TEST(MessageReader, ReadsFilesOfPostfix) {
     const auto envelope = reader->read_envelope();
     ASSERT_TRUE(envelope) << envelope.error().message();
     EXPECT_TRUE(envelope->has_sender);
+    EXPECT_EQ(envelope->has_size, !std::string_view(expected.name).starts_with("maildrop"));
     EXPECT_EQ(envelope->sender, expected.sender);
     for (const std::size_t window : {1U, 2U, 100U}) {
       std::vector<std::string> addresses;
