@@ -12,6 +12,7 @@
 #include "base/text.hpp"
 #include "config/expansion.hpp"
 #include "config/host_defaults.hpp"
+#include "config/origin_name.hpp"
 
 namespace stagepost::config {
 namespace {
@@ -279,6 +280,20 @@ struct Snapshot::State {
     std::ranges::sort(found);
     for (auto& [line, text] : found) { problems.push_back(std::move(text)); }
     if (first) { return std::unexpected(*std::move(first)); }
+    return name_origin();
+  }
+
+  /// The file that myorigin may name is read when everything else is known: $myorigin elsewhere stands for the path.
+  Result<> name_origin() {
+    Value& value = slot("myorigin");
+    if (value.error) { return {}; }
+    auto name = origin_name(value.text);
+    if (options.check == LoadOptions::Check::no) {
+      if (!name) { problems.push_back(std::move(name).error().within(value.origin).message()); }
+      return {};
+    }
+    if (!name) { return std::unexpected(std::move(name).error()); }
+    value.text = *std::move(name);
     return {};
   }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/sys.hpp"
 #include "config/log_settings.hpp"
 
 namespace stagepost::config {
@@ -182,6 +183,38 @@ TEST(SplitList, KeepsBracedPieces) {
   EXPECT_EQ(split_list("{a b"), List{"{a b"});
   EXPECT_EQ(split_list("} a"), (List{"}", "a"}));
   EXPECT_EQ(split_list(""), List{});
+}
+
+TEST(Snapshot, MyoriginMayNameAFile) {
+  const std::string path = ::testing::TempDir() + "stagepost_mailname";
+  const auto with_content = [&](std::string_view content) {
+    EXPECT_TRUE(sys::replace_file(path, content, 0600));
+    return "myorigin = " + path + "\nsmtpd_banner = $myorigin\n";
+  };
+  const SnapshotPtr config = snapshot(with_content(" name.example \nsecond.example\n"));
+  EXPECT_EQ(config->text("myorigin"), "name.example");
+  EXPECT_EQ(config->raw("myorigin"), path);
+  EXPECT_EQ(config->text("smtpd_banner"), path);
+  EXPECT_EQ(snapshot(with_content("no.newline"))->text("myorigin"), "no.newline");
+  // postconf shows what main.cf says.
+  const std::string text = with_content("name.example\n");
+  EXPECT_EQ(snapshot(text, {.check = LoadOptions::Check::no})->text("myorigin"), path);
+}
+
+TEST(Snapshot, ABadOriginIsAnError) {
+  const std::string path = ::testing::TempDir() + "stagepost_mailname";
+  const auto error_with = [&](std::string_view content) {
+    EXPECT_TRUE(sys::replace_file(path, content, 0600));
+    return error_of("myorigin = " + path + "\n");
+  };
+  EXPECT_EQ(error_with(""), "myorigin file " + path + " is empty");
+  EXPECT_EQ(error_with("\nname.example\n"), "myorigin file " + path + " is empty");
+  EXPECT_EQ(error_with("a b\n"), "myorigin parameter setting must not contain multiple values: a b");
+  EXPECT_NE(error_with(std::string(5000, 'x')), "");
+  EXPECT_EQ(error_of("myorigin = a.example b.example\n"),
+            "myorigin parameter setting must not contain multiple values: a.example b.example");
+  EXPECT_EQ(error_of("myorigin = /nonexistent/mailname\n"),
+            "/nonexistent/mailname: cannot open file: No such file or directory");
 }
 
 TEST(LogSettings, OnlyBelowAnAllowedPrefix) {
