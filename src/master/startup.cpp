@@ -16,6 +16,7 @@
 
 #include "base/defer.hpp"
 #include "base/sys.hpp"
+#include "config/debugger.hpp"
 #include "config/log_settings.hpp"
 #include "log/log.hpp"
 #include "master/lock_file.hpp"
@@ -182,6 +183,7 @@ Result<> supervise(const Options& options, const std::string& directory, const S
   connect_signals(*reactor, supervisor);
   SP_TRY(supervisor.start(config));
   log::info("daemon started -- version {}, configuration {}", config.main_cf->text("mail_version"), directory);
+  if (options.debug) { config::run_debugger(*config.main_cf); }
   readiness.ready();
   if (options.exit_time) {
     reactor->after(*options.exit_time, [&supervisor] { supervisor.stop(); });

@@ -11,6 +11,7 @@
 
 #include "base/defer.hpp"
 #include "base/sys.hpp"
+#include "config/debugger.hpp"
 #include "config/log_settings.hpp"
 #include "daemon/context_impl.hpp"
 #include "daemon/privileges.hpp"
@@ -104,6 +105,7 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
   open_log(options, *normal, arguments.verbosity);
   SP_TRY(auto board, ipc::Scoreboard::attach(unique_fd(ipc::kScoreboardFd)));
   SP_TRY(auto listeners, take_listeners(arguments.listeners));
+  if (arguments.debug) { config::run_debugger(*normal); }
   maps::OpenContext tables = maps::make_context(normal, nullptr);
   maps::preload_modules(*normal, tables);
   auto owned = std::make_unique<Context::Impl>(options, std::move(arguments), normal, std::move(stressed),
