@@ -147,7 +147,7 @@ def test_set_permissions_makes_a_usable_system(root):
     try:
         instance.postfix("set-permissions", check=True)
         owner, group = mail_owner(), grp.getgrnam(setgid_group())
-        for name in ("postdrop", "postqueue"):
+        for name in ("postdrop", "postlog", "postqueue"):
             info = (commands / name).stat()
             assert stat.S_IMODE(info.st_mode) == 0o2755, name
             assert info.st_gid == group.gr_gid, name

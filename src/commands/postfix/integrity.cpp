@@ -74,7 +74,7 @@ Result<std::vector<Rule>> integrity_rules(const config::Snapshot& config) {
       {.path = config.text("data_directory"), .owner = owners.mail_owner, .mode = 0700, .forbidden = kOthersWrite});
   // Instances that the default one lists share its programs, and it looks after them.
   if (is_secondary_instance(config)) { return rules; }
-  for (const char* program : {"/postqueue", "/postdrop"}) {
+  for (const char* program : {"/postqueue", "/postdrop", "/postlog"}) {
     rules.push_back({.path = config.text("command_directory") + program,
                      .owner = root,
                      .check_group = true,

@@ -15,6 +15,7 @@
 #include "base/nearest_name.hpp"
 #include "base/safe_text.hpp"
 #include "config/log_settings.hpp"
+#include "config/setgid_command.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
 
@@ -46,6 +47,11 @@ std::string invalid_priority(std::string_view name) {
                      nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest));
 }
 
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
 int usage(std::string_view problem) {
   fmt::print(stderr, "postlog: fatal: {}\n", problem);
   return 1;
@@ -60,7 +66,6 @@ int main(int argc, char** argv) {
   config::LoadOptions load;
   load.process_name = "postlog";
   bool verbose = false;
-  if (const char* directory = std::getenv("MAIL_CONFIG")) { load.config_directory = directory; }
   for (int option = 0; (option = ::getopt(argc, argv, "c:ip:t:v")) != -1;) {
     switch (option) {
       case 'c':
@@ -84,13 +89,20 @@ int main(int argc, char** argv) {
         return usage(kUsage);
     }
   }
+  // postlog runs set-group-ID, so that every user reaches postlogd: what the user says must not become a way in.
+  auto trusted = config::trusted_config_directory(load.config_directory);
+  if (!trusted) { return usage(trusted.error().context); }
+  load.config_directory = std::move(*trusted);
+  const std::string tag_from_environment = environment("MAIL_LOGTAG");
+  config::clean_environment();
   const auto config = config::Snapshot::load(load);
   if (!config) { return usage(config.error().message()); }
-  log::Settings settings = config::log_settings(**config, "postlog", verbose);
-  if (const char* from_environment = std::getenv("MAIL_LOGTAG"); from_environment != nullptr && tag.empty()) {
-    tag = from_environment;
-  }
-  if (!tag.empty()) { settings.program_name = tag; }
+  log::Settings settings = config::log_settings(**config, "postlog", verbose && !config::is_setgid());
+  // Before the mail system runs and after it has ended the administrator's scripts write the file themselves.
+  if (!config::is_setgid()) { settings.fallback_file = config::fallback_log_file(**config); }
+  if (tag.empty()) { tag = tag_from_environment; }
+  // Any user may run this: a tag with line breaks would forge lines.
+  if (!tag.empty()) { settings.program_name = printable(tag); }
   log::open(settings);
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
   const auto write = [&](std::string_view text) {

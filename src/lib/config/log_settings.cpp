@@ -20,6 +20,11 @@ log::Settings log_settings(const Snapshot& config, std::string_view process, boo
   return settings;
 }
 
+std::string fallback_log_file(const Snapshot& config) {
+  const std::string& file = config.text("maillog_file");
+  return log_file_allowed(file, config.list("maillog_file_prefixes")) ? file : std::string();
+}
+
 bool log_file_allowed(std::string_view path, const std::vector<std::string>& prefixes) {
   if (path.find("/../") != std::string_view::npos) { return false; }
   return std::any_of(prefixes.begin(), prefixes.end(), [path](std::string_view prefix) {

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <fcntl.h>
 #include <memory>
 #include <mutex>
 #include <poll.h>
@@ -81,7 +82,10 @@ spdlog::level::level_enum spdlog_level(Level level) {
 /// restarted postlogd goes on with the lines that waited.
 class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit PostlogSink(std::string path) : path_(std::move(path)) { connect(); }
+  PostlogSink(std::string path, std::string fallback_file)
+      : path_(std::move(path)), fallback_file_(std::move(fallback_file)) {
+    connect();
+  }
 
   ~PostlogSink() override { send_collected(); }
 
@@ -123,7 +127,9 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
   }
 
   void deliver(std::string_view datagram, std::size_t lines) {
-    if (!send(datagram)) { lost_ += lines; }
+    // Commands, which alone have a fallback file, collect nothing: a line is a datagram.
+    const bool written = send(datagram) || (lines == 1 && datagram.front() != kBatchMark && append(datagram));
+    if (!written) { lost_ += lines; }
     if (lost_ > 0 && send(fmt::format("warning: {} log lines lost: postlogd did not keep up", lost_))) { lost_ = 0; }
   }
 
@@ -151,7 +157,20 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
     return false;
   }
 
+  [[nodiscard]] bool append(std::string_view line) const {
+    if (fallback_file_.empty()) { return false; }
+    // With maillog_file = /dev/stdout the line is the command's output.
+    const bool to_stdout = fallback_file_ == "/dev/stdout";
+    const unique_fd file(
+        to_stdout ? ::dup(STDOUT_FILENO)
+                  : ::open(fallback_file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
+    if (!file) { return false; }
+    const std::string whole = std::string(line) + "\n";
+    return ::write(file.get(), whole.data(), whole.size()) == static_cast<ssize_t>(whole.size());
+  }
+
   std::string path_;
+  std::string fallback_file_;
   unique_fd fd_;
   std::size_t lost_ = 0;
   std::function<void()> soon_;
@@ -274,7 +293,7 @@ void open(const Settings& settings) {
           settings.program_name, LOG_PID | LOG_NDELAY, facility_number(settings.facility), false));
       break;
     case Destination::postlog:
-      s.postlog = std::make_shared<PostlogSink>(settings.postlog_socket);
+      s.postlog = std::make_shared<PostlogSink>(settings.postlog_socket, settings.fallback_file);
       s.logger = make_logger(s.postlog);
       break;
     case Destination::stderr_stream:

@@ -26,6 +26,9 @@ struct Settings {
   Destination destination = Destination::stderr_stream;
   /// Datagram socket of postlogd, for Destination::postlog.
   std::string postlog_socket;
+  /// For Destination::postlog: a file that takes the lines while postlogd does not listen (maillog_file); empty: they
+  /// are lost. For commands of the administrator, who run while the mail system is down.
+  std::string fallback_file;
   /// Parameter maillog_format.
   Format format = Format::text;
   /// Parameter debug output (-v): lets Level::debug through.
