@@ -235,6 +235,7 @@ net::Task<> Manager::load(MessageKey key, queue::MessageReader reader) {
   }
   recipients_ -= count;
   GroupLimits limits;
+  limits.one_to_a_request = !message.envelope.verp_delimiters.empty();
   limits.recipients = [this](std::string_view transport) { return settings_.recipient_limit(transport); };
   Grouped grouped = group(std::move(routed), limits);
   for (const clients::RecipientRecord& duplicate : grouped.duplicates) {

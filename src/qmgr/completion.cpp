@@ -85,7 +85,10 @@ clients::ReportedMessage Manager::reported(const Message& message) const {
           .encoding = message.envelope.encoding,
           .smtputf8 = message.envelope.size.smtputf8_flags != 0,
           .dsn_envid = message.envelope.dsn_envid,
-          .dsn_ret = message.envelope.dsn_ret};
+          .dsn_ret = message.envelope.dsn_ret,
+          .verp_delimiters = settings_.verp_bounces && message.envelope.verp_delimiters.size() == 2
+                                 ? message.envelope.verp_delimiters
+                                 : std::string()};
 }
 
 /// The bounce of failed recipients and the report of successful ones.

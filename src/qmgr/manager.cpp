@@ -203,7 +203,7 @@ delivery::DeliverRequest Manager::make_request(const Entry& entry, bool more_for
   request.arrival = message.arrival;
   request.active_since = message.active_since;
   request.size_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(0, envelope.size.message_size));
-  request.sender = envelope.sender;
+  request.sender = request_sender(envelope.sender, envelope.verp_delimiters, entry.delivery.recipients);
   request.dsn_envid = envelope.dsn_envid;
   request.dsn_ret = envelope.dsn_ret;
   request.encoding = envelope.encoding;

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/text.hpp"
+#include "mail/verp.hpp"
 
 namespace stagepost::qmgr {
 namespace {
@@ -66,6 +67,15 @@ Route resolved_route(const clients::ResolveReply& reply, const RoutingRules& rul
   return {Route::Kind::deliver, reply.transport, reply.nexthop, recipient};
 }
 
+std::string request_sender(const std::string& sender, std::string_view verp_delimiters,
+                           const std::vector<clients::RecipientRecord>& recipients) {
+  // A file of another origin may hold anything; cleanup lets two characters pass only.
+  if (sender.empty() || verp_delimiters.size() != 2 || recipients.empty()) { return sender; }
+  const clients::RecipientRecord& recipient = recipients.front();
+  return mail::verp_sender(sender, verp_delimiters,
+                           recipient.original.empty() ? recipient.address : recipient.original);
+}
+
 Grouped group(std::vector<RoutedRecipient> recipients, const GroupLimits& limits) {
   struct Open {
     std::size_t index = 0;  // of the delivery that still has room
@@ -91,7 +101,8 @@ Grouped group(std::vector<RoutedRecipient> recipients, const GroupLimits& limits
     }
     const std::size_t octets = octets_of(recipient);
     const bool first = group.seen.size() == 1;
-    if (first || (group.limit != 0 && result.deliveries[group.index].recipients.size() >= group.limit) ||
+    if (first || limits.one_to_a_request ||
+        (group.limit != 0 && result.deliveries[group.index].recipients.size() >= group.limit) ||
         group.octets + octets > limits.octets) {
       group.index = result.deliveries.size();
       group.octets = 0;

@@ -68,6 +68,8 @@ struct GroupLimits {
   std::function<std::size_t(std::string_view transport)> recipients;
   /// Octets of the recipients of one request, so that its message stays far below ipc::kMaxMessageBytes.
   std::size_t octets = 256 * 1024;
+  /// VERP: every recipient has a sender address of its own, so each goes alone (destinations are counted as ever).
+  bool one_to_a_request = false;
 };
 
 struct Grouped {
@@ -75,6 +77,11 @@ struct Grouped {
   /// Same recipient, transport and nexthop as an earlier one: to be marked done.
   std::vector<clients::RecipientRecord> duplicates;
 };
+
+/// The envelope sender for a request with these recipients: `sender`, or with VERP delimiters the one made for the
+/// first recipient, as it was before rewriting. A null sender stays one.
+[[nodiscard]] std::string request_sender(const std::string& sender, std::string_view verp_delimiters,
+                                         const std::vector<clients::RecipientRecord>& recipients);
 
 [[nodiscard]] Grouped group(std::vector<RoutedRecipient> recipients, const GroupLimits& limits);
 

@@ -29,6 +29,33 @@ TEST(Routing, FilterNamesTransportAndNexthop) {
   EXPECT_EQ(filter_route("scan:", "a@example.com", rules).nexthop, "mx.example");
 }
 
+TEST(Routing, WithVerpTheSenderTellsTheRecipient) {
+  const clients::RecipientRecord plain{.address = "u@d"};
+  const clients::RecipientRecord aliased{.address = "target@d", .original = "alias@d"};
+  EXPECT_EQ(request_sender("list@b", "", {plain}), "list@b");
+  EXPECT_EQ(request_sender("list@b", "+=", {plain}), "list+u=d@b");
+  EXPECT_EQ(request_sender("list@b", "+=", {aliased}), "list+alias=d@b");
+  EXPECT_EQ(request_sender("", "+=", {plain}), "");
+  EXPECT_EQ(request_sender("list@b", "+", {plain}), "list@b");
+  EXPECT_EQ(request_sender("list@b", "+=", {}), "list@b");
+}
+
+TEST(Routing, WithVerpEachRecipientGoesAloneToTheSameDestination) {
+  std::vector<RoutedRecipient> recipients;
+  for (const char* address : {"a@d", "b@d"}) {
+    recipients.push_back({{.address = address}, {Route::Kind::deliver, "smtp", "d", address}});
+  }
+  GroupLimits limits;
+  limits.recipients = [](std::string_view) { return std::size_t{50}; };
+  EXPECT_EQ(group(recipients, limits).deliveries.size(), 1U);
+  limits.one_to_a_request = true;
+  const Grouped grouped = group(recipients, limits);
+  ASSERT_EQ(grouped.deliveries.size(), 2U);
+  EXPECT_EQ(grouped.deliveries[0].destination, "d");
+  EXPECT_EQ(grouped.deliveries[1].destination, "d");
+  EXPECT_TRUE(grouped.duplicates.empty());
+}
+
 TEST(Routing, FollowsTheResolver) {
   const Route route = resolved_route(resolved("a@example.com"), {}, DeferTransports::honour);
   EXPECT_EQ(route.kind, Route::Kind::deliver);

@@ -44,6 +44,7 @@ Result<Settings> Settings::from(config::SnapshotPtr snapshot, ServiceLimits serv
   settings.scheduler = {.minimal_backoff_time = settings.retry.minimal_backoff_time,
                         .transport_retry_time = config.seconds("transport_retry_time"),
                         .dead_limit = settings.message_recipient_limit};
+  settings.verp_bounces = !config.boolean("disable_verp_bounces");
   settings.routing = {.double_bounce_sender = config.text("double_bounce_sender"),
                       .defer_transports = config.list("defer_transports"),
                       .error_transport = config.text("error_service_name"),

@@ -30,6 +30,7 @@ struct Settings {
   std::size_t message_recipient_minimum = 10;
   std::chrono::seconds queue_run_delay{300};
   std::chrono::seconds daemon_timeout{18000};
+  bool verp_bounces = true;        ///< not disable_verp_bounces
   int delay_decimals = 2;          ///< delay_logging_resolution_limit
   bool external_addresses = true;  ///< info_log_address_format
   queue::Hashing hashing;

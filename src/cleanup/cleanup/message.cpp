@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "log/log.hpp"
 #include "mail/address.hpp"
+#include "mail/verp.hpp"
 #include "net/blocking.hpp"
 #include "queue/attribute_names.hpp"
 
@@ -72,6 +74,7 @@ net::Task<Result<std::unique_ptr<Message>>> Message::create(Shared& shared, clie
   for (const auto& [name, value] : m.open_.attributes) {
     if (!is_early(name)) { w.append_attribute(name, value); }
   }
+  m.write_verp_request();
   co_return message;
 }
 
@@ -95,6 +98,19 @@ Message::Message(Shared& shared, clients::CleanupOpen open, queue::MessageWriter
 std::string_view Message::attribute(std::string_view name) const {
   const auto found = std::ranges::find(open_.attributes, name, &clients::Attribute::name);
   return found == open_.attributes.end() ? std::string_view{} : std::string_view(found->value);
+}
+
+/// Whoever asked for VERP can be any local user, so what it says is checked here.
+void Message::write_verp_request() {
+  const std::string& delimiters = open_.verp_delimiters;
+  if (delimiters.empty()) { return; }
+  if (sender_.empty()) {
+    log::warning("{}: ignoring VERP request for null sender", queue_id());
+  } else if (!mail::is_verp_delimiters(delimiters, shared_.settings.verp_delimiter_filter)) {
+    log::warning("{}: ignoring bad VERP request: \"{}\"", queue_id(), printable(delimiters.substr(0, 100)));
+  } else {
+    writer_.append(queue::RecordType::verp, delimiters);
+  }
 }
 
 void Message::fail(Status status, std::string code, std::string text) {

@@ -50,6 +50,7 @@ class Message {
   Message(Shared& shared, clients::CleanupOpen open, queue::MessageWriter writer);
   [[nodiscard]] net::Task<> add_recipient(clients::RecipientRecord recipient);
   void write_recipient(const clients::RecipientRecord& recipient);
+  void write_verp_request();
   void start_content();
   [[nodiscard]] net::Task<> drain_events();
   [[nodiscard]] net::Task<> handle_header(const ContentEvent& event);

@@ -24,6 +24,7 @@ Settings Settings::from(const config::Snapshot& config) {
   s.virtual_alias_address_length_limit = size_of(config, "virtual_alias_address_length_limit");
   s.duplicate_filter_limit = size_of(config, "duplicate_filter_limit");
   s.always_bcc = config.text("always_bcc");
+  s.verp_delimiter_filter = config.text("verp_delimiter_filter");
   s.always_add_missing_headers = config.boolean("always_add_missing_headers");
   s.enable_original_recipient = config.boolean("enable_original_recipient");
   s.detect_8bit_encoding_header = config.boolean("detect_8bit_encoding_header");

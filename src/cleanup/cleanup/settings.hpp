@@ -28,6 +28,7 @@ struct Settings {
   std::size_t virtual_alias_address_length_limit = 1000;
   std::size_t duplicate_filter_limit = 1000;
   std::string always_bcc;
+  std::string verp_delimiter_filter;
   bool always_add_missing_headers = false;
   bool enable_original_recipient = true;
   bool detect_8bit_encoding_header = true;

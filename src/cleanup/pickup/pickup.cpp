@@ -111,6 +111,7 @@ class Pickup {
         .sender = submission.sender,
         .full_name = submission.full_name,
         .filter = config_->text("content_filter"),
+        .verp_delimiters = submission.verp_delimiters,
         .attributes = std::move(submission.attributes)};
     auto opened = co_await cleanup_.open(std::move(open));
     if (!opened) { co_return failure(opened.error().text, std::errc::io_error); }

@@ -79,6 +79,9 @@ Result<Submission> SubmissionFile::read_envelope() {
       case RecordType::full_name:
         submission.full_name = item.data;
         break;
+      case RecordType::verp:
+        submission.verp_delimiters = item.data;
+        break;
       case RecordType::sender:
         submission.sender = item.data;
         has_sender = true;
@@ -97,7 +100,6 @@ Result<Submission> SubmissionFile::read_envelope() {
       case RecordType::size:
       case RecordType::padding:
       case RecordType::warn_time:
-      case RecordType::verp:
         break;
       case RecordType::done_recipient:
       case RecordType::cancelled_recipient:

@@ -22,6 +22,7 @@ struct Submission {
   queue::ArrivalTime arrival;
   std::string sender;
   std::string full_name;
+  std::string verp_delimiters;                 ///< empty: no VERP; cleanup checks them
   std::string original_id;                     ///< queue ID before requeueing (log_ident); empty for a user's file
   std::vector<clients::Attribute> attributes;  ///< of a user's file only those a user may set
   std::vector<clients::RecipientRecord> recipients;

@@ -27,8 +27,9 @@ std::string record(RecordType type, std::string_view data) {
 std::string envelope() {
   return record(RecordType::time, "1795352851 682715") + record(RecordType::attribute, "rewrite_context=local") +
          record(RecordType::attribute, "sasl_username=forged") + record(RecordType::full_name, "My Name") +
-         record(RecordType::sender, "me@x") + record(RecordType::attribute, "notify_flags=4") +
-         record(RecordType::recipient, "a@b") + record(RecordType::recipient, "c@d");
+         record(RecordType::sender, "me@x") + record(RecordType::verp, "+=") +
+         record(RecordType::attribute, "notify_flags=4") + record(RecordType::recipient, "a@b") +
+         record(RecordType::recipient, "c@d");
 }
 
 std::string content() {
@@ -45,6 +46,7 @@ TEST(SubmissionFile, ReadsEnvelopeContentAndExtractedRecipients) {
   EXPECT_EQ(submission->sender, "me@x");
   EXPECT_EQ(submission->full_name, "My Name");
   EXPECT_EQ(submission->arrival.seconds, 1795352851);
+  EXPECT_EQ(submission->verp_delimiters, "+=");
   ASSERT_EQ(submission->recipients.size(), 2U);
   EXPECT_EQ(submission->recipients[0].notify, 4U);
   EXPECT_EQ(submission->recipients[1].notify, 0U);

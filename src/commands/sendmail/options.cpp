@@ -1,6 +1,7 @@
 #include "commands/sendmail/options.hpp"
 
 #include "base/text.hpp"
+#include "mail/verp.hpp"
 
 namespace stagepost::sendmail {
 namespace {
@@ -46,6 +47,7 @@ class Parser {
       if (kWithValue.find(letter) == std::string_view::npos) {
         return failure("usage: sendmail [options]: unknown option -" + std::string(1, letter));
       }
+      if (letter == 'V' && verp_by_old_name(letters)) { return {}; }
       std::string value(letters);
       if (value.empty()) {
         if (index_ + 1 >= arguments_.size()) {
@@ -56,6 +58,20 @@ class Parser {
       return value_option(letter, value);
     }
     return {};
+  }
+
+  /// -V was -XV before Postfix 2.3: alone before another option or before delimiters, or with two delimiters.
+  bool verp_by_old_name(std::string_view rest) {
+    const auto is_delimiters = [](std::string_view word) { return mail::is_verp_delimiters(word, "-=+"); };
+    const bool more = index_ + 1 < arguments_.size();
+    const bool alone =
+        rest.empty() && more && (arguments_[index_ + 1].starts_with('-') || is_delimiters(arguments_[index_ + 1]));
+    if (!alone && !is_delimiters(rest)) { return false; }
+    options_.use_verp = true;
+    options_.verp_delimiters = rest;
+    options_.warnings.push_back("option -V" + std::string(rest) + " is deprecated with Postfix 2.3; specify -XV" +
+                                std::string(rest) + " instead");
+    return true;
   }
 
   void plain_option(char letter) {

@@ -39,9 +39,10 @@ struct Options {
   bool verify_only = false;                    ///< -bv
   std::string verp_delimiters;                 ///< -XV
   bool use_verp = false;
-  std::string config_directory;  ///< -C (a directory or its main.cf)
-  std::string log_tag;           ///< -L
-  std::string site_or_id;        ///< for flush_site, flush_id
+  std::vector<std::string> warnings;  ///< about outdated usage
+  std::string config_directory;       ///< -C (a directory or its main.cf)
+  std::string log_tag;                ///< -L
+  std::string site_or_id;             ///< for flush_site, flush_id
   std::vector<std::string> recipients;
 };
 

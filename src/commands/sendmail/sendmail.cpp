@@ -22,6 +22,7 @@
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
 #include "mail/address.hpp"
+#include "mail/verp.hpp"
 #include "mail/address_list.hpp"
 #include "queue/maildrop_format.hpp"
 
@@ -87,11 +88,18 @@ int submit(const Options& options, const config::Snapshot& config) {
   if (options.use_verp) {
     submission.verp_delimiters =
         options.verp_delimiters.empty() ? config.text("default_verp_delimiters") : options.verp_delimiters;
+    const std::string& filter = config.text("verp_delimiter_filter");
+    if (!mail::is_verp_delimiters(submission.verp_delimiters, filter)) {
+      throw Fatal{EX_TEMPFAIL, "-V requires two characters from " + filter};
+    }
   }
   submission.sender = user.name;
   if (options.has_sender) {
     const auto listed = mail::extract_addresses(options.sender);
     submission.sender = listed.empty() ? std::string() : mail::unquote_822_local(listed.front().address);
+  }
+  if (options.use_verp && submission.sender.empty()) {
+    throw Fatal{EX_TEMPFAIL, who("-V option requires non-null sender address")};
   }
   for (const std::string& argument : options.recipients) { add_recipients(argument, submission.recipients); }
   if (submission.recipients.empty() && !options.extract_recipients) {
@@ -193,6 +201,10 @@ int run(int argc, char** argv) {
     log::Settings settings = config::log_settings(**config, "sendmail", options->debug > 0);
     if (!options->log_tag.empty()) { settings.program_name = options->log_tag + "/sendmail"; }
     log::open(settings);
+    for (const std::string& warning : options->warnings) {
+      fmt::print(stderr, "{}: warning: {}\n", program, warning);
+      log::warning("{}", warning);
+    }
     return dispatch(*options, **config);
   } catch (const Fatal& fatal) {
     fmt::print(stderr, "{}: fatal: {}\n", program, fatal.text);

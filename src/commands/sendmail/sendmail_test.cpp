@@ -30,6 +30,29 @@ TEST(Options, ValuesBunchedSeparateAndModes) {
   EXPECT_TRUE(parse_options("sendmail", {"-bv", "x"})->verify_only);
 }
 
+TEST(Options, VerpUnderItsNewAndItsOldName) {
+  struct Case {
+    std::vector<std::string> words;
+    bool verp;
+    std::string delimiters, envid, warning;
+  };
+  for (const Case& c :
+       {Case{{"-XV", "a"}, true, "", "", ""}, Case{{"-XV-=", "a"}, true, "-=", "", ""},
+        Case{{"-XVabc", "a"}, true, "abc", "", ""},
+        Case{{"-V", "-f", "s"}, true, "", "", "option -V is deprecated with Postfix 2.3; specify -XV instead"},
+        Case{{"-V", "+=", "a"}, true, "", "", "option -V is deprecated with Postfix 2.3; specify -XV instead"},
+        Case{{"-V+=", "a"}, true, "+=", "", "option -V+= is deprecated with Postfix 2.3; specify -XV+= instead"},
+        Case{{"-V", "id", "a"}, false, "", "id", ""}, Case{{"-Vid", "a"}, false, "", "id", ""},
+        Case{{"-V+", "a"}, false, "", "+", ""}, Case{{"-V+=x", "a"}, false, "", "+=x", ""}}) {
+    const auto options = parse_options("sendmail", c.words);
+    ASSERT_TRUE(options) << c.words[0];
+    EXPECT_EQ(options->use_verp, c.verp) << c.words[0];
+    EXPECT_EQ(options->verp_delimiters, c.delimiters) << c.words[0];
+    EXPECT_EQ(options->dsn_envid, c.envid) << c.words[0];
+    EXPECT_EQ(options->warnings, c.warning.empty() ? std::vector<std::string>{} : std::vector{c.warning}) << c.words[0];
+  }
+}
+
 TEST(Options, TraditionalOptionsAreAcceptedAndBadOnesRefused) {
   for (const char* word : {"-om", "-oem", "-odb", "-Am", "-G", "-Nnever", "-Ojunk=1", "-n", "-U"}) {
     EXPECT_TRUE(parse_options("sendmail", {word, "x"})) << word;

@@ -55,9 +55,11 @@ struct ReportedMessage {
   bool smtputf8 = false;
   std::string dsn_envid;
   std::uint32_t dsn_ret = 0;  ///< queue::RetFlags
+  /// Non-delivery reports go to each recipient's own sender address, one for each; empty: one report to `sender`.
+  std::string verp_delimiters;
   auto fields(this auto& self, auto&& visit) {
     return visit(self.queue_name, self.queue_id, self.sender, self.encoding, self.smtputf8, self.dsn_envid,
-                 self.dsn_ret);
+                 self.dsn_ret, self.verp_delimiters);
   }
 };
 

@@ -38,10 +38,13 @@ struct CleanupOpen {
   std::string sender;     ///< internal form; empty: the null sender
   std::string full_name;  ///< for a From: header that is missing
   std::string filter;     ///< FILTER action or content_filter, "transport:nexthop"
+  /// Each recipient gets a sender address of its own, made with these two characters; empty: no VERP.
+  std::string verp_delimiters;
   /// Queue file attributes (queue/attributes.hpp): log_*, client_*, rewrite_context, envelope_id, ret_flags, sasl_* ...
   std::vector<Attribute> attributes;
   auto fields(this auto& self, auto&& visit) {
-    return visit(self.flags, self.arrival, self.sender, self.full_name, self.filter, self.attributes);
+    return visit(self.flags, self.arrival, self.sender, self.full_name, self.filter, self.verp_delimiters,
+                 self.attributes);
   }
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/text.hpp"
+#include "mail/verp.hpp"
 
 namespace stagepost::smtp {
 namespace {
@@ -86,9 +87,10 @@ std::expected<void, Reply> parse_size(std::string_view value, MailCommand& out) 
   return {};
 }
 
-std::expected<void, Reply> parse_verp(std::optional<std::string_view> value, MailCommand& out) {
-  if (value && (value->size() != 2 || value->find_first_not_of("-=+") != std::string_view::npos)) {
-    return refuse(501, "5.5.4", "Error: XVERP needs two characters from -=+");
+std::expected<void, Reply> parse_verp(std::optional<std::string_view> value, std::string_view filter,
+                                      MailCommand& out) {
+  if (value && !mail::is_verp_delimiters(*value, filter)) {
+    return refuse(501, "5.5.4", "Error: XVERP needs two characters from " + std::string(filter));
   }
   out.verp_delimiters = std::string(value.value_or(""));
   return {};
@@ -121,7 +123,7 @@ std::expected<void, Reply> parse_mail_parameter(const Parameter& parameter, cons
       out.envid = std::move(envid);
     }
   } else if (options.xverp && text::iequals(parameter.keyword, "XVERP")) {
-    return parse_verp(parameter.value, out);
+    return parse_verp(parameter.value, options.verp_delimiter_filter, out);
   } else {
     return unsupported(parameter.whole);
   }

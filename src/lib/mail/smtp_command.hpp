@@ -61,6 +61,8 @@ struct CommandOptions {
   /// Parameter strict_smtputf8: an address with bytes >= 0x80 needs SMTPUTF8 with MAIL (553 5.6.7).
   bool strict_smtputf8 = false;
   bool xverp = false;
+  /// Parameter verp_delimiter_filter: what XVERP's delimiters may be.
+  std::string_view verp_delimiter_filter = "-=+";
   bool requiretls = false;
   /// Parameter message_size_limit; 0: none. A larger SIZE is 552 5.3.4.
   std::uint64_t message_size_limit = 0;

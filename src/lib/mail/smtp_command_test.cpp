@@ -113,6 +113,8 @@ TEST(Commands, DependOnWhatTheSessionOffers) {
   EXPECT_EQ(run("MAIL FROM:<a@b> SMTPUTF8", {.smtputf8 = false}), "555 5.5.4 Unsupported option: SMTPUTF8");
   EXPECT_EQ(run("MAIL FROM:<a@b> XVERP=+=", {.xverp = true}), "");
   EXPECT_EQ(run("MAIL FROM:<a@b> XVERP=+", {.xverp = true}), "501 5.5.4 Error: XVERP needs two characters from -=+");
+  EXPECT_EQ(run("MAIL FROM:<a@b> XVERP=+=", {.xverp = true, .verp_delimiter_filter = "#%"}),
+            "501 5.5.4 Error: XVERP needs two characters from #%");
   EXPECT_EQ(run("MAIL FROM:<> XVERP", {.xverp = true}), "503 5.5.4 Error: XVERP requires non-null sender");
   const std::string unicode = "553 5.6.7 Must declare SMTPUTF8 to send unicode address";
   EXPECT_EQ(run("MAIL FROM:<\xc3\xa9@b>"), "");

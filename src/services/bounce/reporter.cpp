@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "log/log.hpp"
 #include "mail/received.hpp"
+#include "mail/verp.hpp"
 #include "queue/attribute_names.hpp"
 
 namespace stagepost::bounce {
@@ -105,18 +106,49 @@ net::Task<Result<>> Reporter::report(Subject subject, const clients::ReportedMes
     report.audience = notice.audience;
     report.returned = notice.returned;
     report.recipient = notice.recipient;
-    const auto sent = co_await send(notice, report, entries, original ? &*original : nullptr);
-    if (!sent) {
-      log::warning("{}: {} {} notification not sent: {}", message.queue_id,
-                   notice.audience == Audience::sender ? "sender" : "postmaster", describe(subject),
-                   sent.error().message());
-      if (notice.required) { co_return std::unexpected(sent.error()); }
-    } else if (!sent->empty()) {
-      log::info("{}: {} {} notification: {}", message.queue_id,
-                notice.audience == Audience::sender ? "sender" : "postmaster", describe(subject), *sent);
+    const bool each = subject == Subject::failure && notice.audience == Audience::sender &&
+                      message.verp_delimiters.size() == 2 && !message.sender.empty();
+    Original* const file = original ? &*original : nullptr;
+    if (each) {
+      const auto done = co_await notify_each(notice, report, message.verp_delimiters, entries, file);
+      if (!done) { co_return done; }
+    } else {
+      const auto done = co_await notify(notice, report, entries, file);
+      if (!done) { co_return done; }
     }
   }
   co_return Result<>{};
+}
+
+/// One notice, with its line in the log.
+net::Task<Result<>> Reporter::notify(const Notice& notice, const Report& report, Entries& entries, Original* original) {
+  const std::string_view audience = notice.audience == Audience::sender ? "sender" : "postmaster";
+  const auto sent = co_await send(notice, report, entries, original);
+  if (!sent) {
+    log::warning("{}: {} {} notification not sent: {}", report.queue_id, audience, describe(report.subject),
+                 sent.error().message());
+    if (notice.required) { co_return std::unexpected(sent.error()); }
+  } else if (!sent->empty()) {
+    log::info("{}: {} {} notification: {}", report.queue_id, audience, describe(report.subject), *sent);
+  }
+  co_return Result<>{};
+}
+
+/// VERP: a notice for each recipient, to the sender address that was made for it.
+net::Task<Result<>> Reporter::notify_each(Notice notice, Report report, std::string verp_delimiters, Entries& entries,
+                                          Original* original) {
+  SP_CO_TRY(entries.rewind());
+  for (;;) {
+    SP_CO_TRY(auto entry, entries.next());
+    if (!entry) { co_return Result<>{}; }
+    const clients::RecipientRecord& recipient = entry->recipient;
+    notice.recipient = mail::verp_sender(report.sender, verp_delimiters,
+                                         recipient.original.empty() ? recipient.address : recipient.original);
+    report.recipient = notice.recipient;
+    ListedEntries one({std::move(*entry)});
+    const auto done = co_await notify(notice, report, one, original);
+    if (!done) { co_return done; }
+  }
 }
 
 /// The queue ID of the report; empty when there is nothing to tell this audience.

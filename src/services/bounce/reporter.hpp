@@ -2,6 +2,11 @@
 // only when every required report is safely queued.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "clients/bounce.hpp"
 #include "clients/cleanup.hpp"
 #include "config/snapshot.hpp"
@@ -19,6 +24,24 @@ class Entries {
   virtual ~Entries() = default;
   [[nodiscard]] virtual Result<> rewind() = 0;
   [[nodiscard]] virtual Result<std::optional<clients::RecipientReport>> next() = 0;
+};
+
+/// A few that are in memory.
+class ListedEntries final : public Entries {
+ public:
+  explicit ListedEntries(std::vector<clients::RecipientReport> entries) : entries_(std::move(entries)) {}
+  Result<> rewind() override {
+    next_ = 0;
+    return {};
+  }
+  Result<std::optional<clients::RecipientReport>> next() override {
+    if (next_ == entries_.size()) { return std::nullopt; }
+    return entries_[next_++];
+  }
+
+ private:
+  std::vector<clients::RecipientReport> entries_;
+  std::size_t next_ = 0;
 };
 
 class Reporter {
@@ -41,6 +64,10 @@ class Reporter {
     queue::Envelope envelope;
   };
   [[nodiscard]] Result<Original> open(const clients::ReportedMessage& message) const;
+  [[nodiscard]] net::Task<Result<>> notify(const Notice& notice, const Report& report, Entries& entries,
+                                           Original* original);
+  [[nodiscard]] net::Task<Result<>> notify_each(Notice notice, Report report, std::string verp_delimiters,
+                                                Entries& entries, Original* original);
   [[nodiscard]] net::Task<Result<std::string>> send(const Notice& notice, const Report& report, Entries& entries,
                                                     Original* original);
   [[nodiscard]] net::Task<Result<>> add_original(clients::Submission& submission, const Report& report,

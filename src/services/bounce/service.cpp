@@ -31,23 +31,6 @@ class LogEntries final : public Entries {
   delivery::ReportLogReader reader_;
 };
 
-class ListedEntries final : public Entries {
- public:
-  explicit ListedEntries(std::vector<clients::RecipientReport> entries) : entries_(std::move(entries)) {}
-  Result<> rewind() override {
-    next_ = 0;
-    return {};
-  }
-  Result<std::optional<clients::RecipientReport>> next() override {
-    if (next_ == entries_.size()) { return std::nullopt; }
-    return entries_[next_++];
-  }
-
- private:
-  std::vector<clients::RecipientReport> entries_;
-  std::size_t next_ = 0;
-};
-
 class Service {
  public:
   Service(daemon::Context& context, const config::Snapshot& config)

@@ -41,7 +41,8 @@ smtp::CommandOptions Dialogue::command_options() const {
           .dsn = settings_->keywords.dsn,
           .smtputf8 = settings_->smtputf8 && settings_->keywords.smtputf8,
           .strict_smtputf8 = settings_->strict_smtputf8,
-          .xverp = false,
+          .xverp = verp_,
+          .verp_delimiter_filter = settings_->verp_delimiter_filter,
           .requiretls = false,
           .message_size_limit = settings_->message_size_limit,
           .transaction_smtputf8 = smtputf8_};
@@ -246,6 +247,7 @@ std::string Dialogue::ehlo_text() const {
   if (offered.vrfy && !settings_->disable_vrfy_command) { text += "\nVRFY"; }
   if (offered.etrn) { text += "\nETRN"; }
   if (offered.starttls && (tls_ == TlsState::ready || tls_ == TlsState::unavailable)) { text += "\nSTARTTLS"; }
+  if (verp_) { text += "\nXVERP"; }
   if (offered.enhanced_status_codes) { text += "\nENHANCEDSTATUSCODES"; }
   if (offered.eight_bit_mime) { text += "\n8BITMIME"; }
   if (offered.dsn) { text += "\nDSN"; }

@@ -85,6 +85,8 @@ class Dialogue {
   /// TLS is up: what was said before does not count (RFC 3207 §4.2).
   void tls_started();
   void set_tls(TlsState state) { tls_ = state; }
+  /// The client is one of smtpd_authorized_verp_clients.
+  void allow_verp() { verp_ = true; }
 
   [[nodiscard]] std::string ehlo_text() const;
   [[nodiscard]] const std::string& helo() const { return helo_; }
@@ -115,6 +117,7 @@ class Dialogue {
   bool esmtp_ = false;
   bool in_transaction_ = false;
   bool smtputf8_ = false;
+  bool verp_ = false;
   Chunking chunking_ = Chunking::none;
   TlsState tls_ = TlsState::none;
   std::uint32_t recipients_ = 0;

@@ -189,6 +189,8 @@ TEST(Dialogue, EhloListsTheKeywordsInPostfixOrder) {
   EXPECT_EQ(Dialogue(less).ehlo_text(),
             "mx.test\nPIPELINING\nSIZE 1000\nETRN\nENHANCEDSTATUSCODES\n8BITMIME\nSMTPUTF8");
   EXPECT_EQ(Keywords::without({"dsn", "silent-discard"}).discarded, "");
+  dialogue.allow_verp();
+  EXPECT_NE(dialogue.ehlo_text().find("\nETRN\nXVERP\nENHANCEDSTATUSCODES\n"), std::string::npos);
 }
 
 TEST(Dialogue, OnlyEsmtpClientsMayPipelineAndNotEverywhere) {

@@ -50,6 +50,7 @@ struct Policy {
   maps::LocalDomains local_domains;
   maps::MatchList mynetworks;
   maps::MatchList bare_newline_exclusions;
+  maps::MatchList verp_clients;  ///< smtpd_authorized_verp_clients
   maps::MatchList forbidden_commands;
   KnownAddresses known;
   std::shared_ptr<AccessTables> tables;

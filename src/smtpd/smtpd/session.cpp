@@ -64,6 +64,7 @@ net::Task<> Session::run() {
   co_await identify();
   log::info("connect from {}", client_.label);
   services_.count(Event::connect, client_.address);
+  co_await check_verp_client();
   const Flow greeted = co_await greet();
   if (greeted == Flow::go_on) { co_await converse(); }
   co_await end_transaction();
@@ -84,6 +85,12 @@ net::Task<> Session::identify() {
   }
   client_.label = fmt::format("{}[{}]", client_.name, client_.address);
   if (settings().client_port_logging) { client_.label += ":" + client_.port; }
+}
+
+net::Task<> Session::check_verp_client() {
+  const auto allowed = co_await policy_->verp_clients.matches({client_.name, client_.address});
+  if (!allowed) { log::warning("smtpd_authorized_verp_clients: {}", allowed.error().message()); }
+  if (allowed && *allowed) { dialogue_.allow_verp(); }
 }
 
 net::Task<Session::Flow> Session::greet() {
@@ -348,6 +355,10 @@ net::Task<Session::Flow> Session::on_mail(CheckMail check) {
     transaction_->envid = check.command.envid.value_or("");
     if (!settings().delay_reject) { refusal = co_await decide({Stage::sender}, "MAIL"); }
   }
+    if (check.command.verp_delimiters) {
+      const std::string& given = *check.command.verp_delimiters;
+      transaction_->verp_delimiters = given.empty() ? settings().default_verp_delimiters : given;
+    }
   if (!refusal && !settings().delay_open_until_valid_rcpt) { refusal = co_await open_message(); }
   if (refusal) {
     co_await end_transaction();

@@ -34,6 +34,7 @@ class Session {
   [[nodiscard]] Deadline request_deadline() const { return within(settings().timeout); }
 
   [[nodiscard]] net::Task<> identify();
+  [[nodiscard]] net::Task<> check_verp_client();
   [[nodiscard]] net::Task<Flow> greet();
   [[nodiscard]] net::Task<> converse();
   [[nodiscard]] net::Task<Flow> read_command(std::string& line);

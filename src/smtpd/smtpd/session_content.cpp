@@ -68,6 +68,7 @@ net::Task<std::optional<Reply>> Session::open_message() {
     open.attributes.push_back({std::string(name), std::move(value)});
   };
   const std::string helo = dialogue_.helo();
+  open.verp_delimiters = t.verp_delimiters;
   add(attr::rewrite_context, local ? "local" : "remote");
   if (!t.envid.empty()) { add(attr::dsn_envid, t.envid); }
   if (t.ret != dsn::Ret::none) { add(attr::dsn_ret, std::to_string(static_cast<unsigned>(t.ret))); }

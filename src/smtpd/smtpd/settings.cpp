@@ -136,3 +136,5 @@ Settings Settings::from(const config::Snapshot& config) {
 }
 
 }  // namespace stagepost::smtpd
+  s.default_verp_delimiters = config.text("default_verp_delimiters");
+  s.verp_delimiter_filter = config.text("verp_delimiter_filter");

@@ -77,3 +77,5 @@ struct Settings {
 };
 
 }  // namespace stagepost::smtpd
+  std::string default_verp_delimiters = "+=";
+  std::string verp_delimiter_filter = "-=+";

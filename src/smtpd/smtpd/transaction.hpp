@@ -20,6 +20,7 @@ struct Transaction {
   bool smtputf8 = false;
   dsn::Ret ret = dsn::Ret::none;
   std::string envid;
+  std::string verp_delimiters;  ///< empty: no XVERP
   AccessEffects effects;
 
   std::unique_ptr<MessageSink> message;
