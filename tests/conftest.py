@@ -15,7 +15,6 @@ from support.sink import Sink, make_certificate
 KNOWN_GAPS = {
     "test_cleanup.py::test_masquerade_and_canonical": "canonical_maps and masquerade_domains",
     "test_cleanup.py::test_header_checks": "header_checks and body_checks",
-    "test_sendmail.py::test_smtp_on_standard_input": "sendmail -bs: stand-alone smtpd",
 }
 
 

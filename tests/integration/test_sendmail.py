@@ -98,6 +98,87 @@ def test_smtp_on_standard_input(mta, sink, unique):
     sink.wait_for_recipient(recipient)
 
 
+def smtp_session(mta, *lines, options=(), **run):
+    """`sendmail -bs` with these commands; the replies, without their continuation lines."""
+    done = mta.sendmail("-bs", *options, message="".join(line + "\r\n" for line in lines), **run)
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if line[3:4] != "-"]
+
+
+def test_stand_alone_session_submits_like_sendmail(mta, sink, unique):
+    """The client is this host, the message goes through postdrop: with two Received: fields, the lower one of the session."""
+    recipient, mark = f"{unique('bs')}@remote.test", mta.log.mark()
+    replies = smtp_session(mta, "EHLO here", f"MAIL FROM:<a@b.test> RET=HDRS ENVID=id7", f"RCPT TO:<{recipient}> NOTIFY=NEVER ORCPT=rfc822;was@x",
+                           "DATA", "Subject: x", "", "..dot", "x" * 900, ".", "QUIT")
+    session_id = re.fullmatch(r"250 2\.0\.0 Ok: queued as (\w+)", replies[5])[1]
+    message = sink.wait_for_recipient(recipient)
+    assert message.body == b".dot\r\n" + b"x" * 900 + b"\r\n"
+    assert "RET=HDRS" in message.mail_command and "ENVID=id7" in message.mail_command
+    assert "NOTIFY=NEVER" in message.rcpt_commands[0] and "ORCPT=rfc822;was@x" in message.rcpt_commands[0]
+    if os.geteuid() == 0:  # not the mail system's user
+        upper, lower = message.headers("Received")
+        assert re.match(rf"by mx\.stagepost\.test \(\S+, from userid {os.geteuid()}\)", upper)
+    else:
+        [lower] = message.headers("Received")
+    assert re.match(rf"from here \(localhost \[127\.0\.0\.1\]\)\s+by mx\.stagepost\.test \(\S+\) with ESMTP id {session_id}\s+for <", lower)
+    assert mta.log.wait(rf"smtpd\[\d+\]: {session_id}: client=localhost\[127\.0\.0\.1\]", since=mark)
+    assert mta.log.wait(r"disconnect from localhost\[127\.0\.0\.1\] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5", since=mark)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the mail system's user has all access rules")
+def test_stand_alone_session_has_no_access_rules(mta, sink, unique):
+    recipient = f"{unique('bs')}@remote.test"
+    replies = smtp_session(mta, "EHLO here", "MAIL FROM:<a@b.test> SIZE=99999999", "RSET", "MAIL FROM:<a@b.test>", "RCPT TO:<nosuch@local.test>", "RSET",
+                           "VRFY nosuch@local.test", "ETRN local.test", "STARTTLS", "MAIL FROM:<>", f"RCPT TO:<{recipient}>", "DATA", ".", "QUIT")
+    assert [line[:9] for line in replies[2:10]] == ["552 5.3.4", "250 2.0.0", "250 2.1.0", "250 2.1.5", "250 2.0.0", "252 2.0.0", "458 Unabl", "502 5.5.1"]
+    assert sink.wait_for_recipient(recipient).sender == ""
+    assert mta.log.wait(r'warning: do not use ETRN in "sendmail -bs" mode')
+
+
+def test_stand_alone_session_that_breaks_off_submits_nothing(mta, unique):
+    mark = mta.log.mark()
+    recipient = f"{unique('bs')}@remote.test"
+    smtp_session(mta, "EHLO here", "MAIL FROM:<a@b.test>", f"RCPT TO:<{recipient}>", "DATA", "Subject: never")
+    assert mta.log.wait(r"lost connection after DATA \(\d+ bytes\) from localhost\[127\.0\.0\.1\]", since=mark)
+    assert not mta.queue_files("maildrop") and not mta.log.find(re.escape(recipient), since=mark)
+
+
+def test_stand_alone_session_reads_a_file(mta, sink, unique):
+    recipient = f"{unique('bs')}@remote.test"
+    script = mta.write("session", f"HELO here\nMAIL FROM:<a@b.test>\nRCPT TO:<{recipient}>\nDATA\nSubject: x\n\nx\n.\nQUIT\n")
+    with open(script, "rb") as file:
+        done = subprocess.run([mta.suite.program("sendmail"), "-bs"], stdin=file, capture_output=True, text=True, env=mta.environment(), timeout=60,
+                              check=False)
+    assert done.returncode == 0 and done.stdout.endswith("221 2.0.0 Bye\n")
+    sink.wait_for_recipient(recipient)
+
+
+def test_stand_alone_session_takes_no_recipient(mta):
+    done = mta.sendmail("-bs", "someone@remote.test", message="QUIT\r\n")
+    assert done.returncode == EX_TEMPFAIL and "stand-alone mode requires no recipient" in done.stderr
+
+
+def test_stand_alone_session_while_the_mail_system_is_down(make_instance, only_stagepost):
+    mta = make_instance(start=False)
+    mta.postfix("check", check=True)
+    if os.geteuid() != 0:
+        pytest.skip("the mail system's user hands over to cleanup")
+    assert smtp_session(mta, "HELO here", "MAIL FROM:<a@b.test>", "RCPT TO:<c@remote.test>", "DATA", "Subject: x", "", ".", "QUIT")[-2].startswith("250 ")
+    assert len(mta.queue_files("maildrop")) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_stand_alone_session_of_the_mail_owner_has_access_rules(mta, sink, unique, only_stagepost):
+    """Postfix takes what a pipe sends ahead for a violation here, so a script cannot use it."""
+    owner = {"user": mta.owner.pw_uid, "group": mta.owner.pw_gid, "extra_groups": []}
+    recipient = f"{unique('bs')}@remote.test"
+    replies = smtp_session(mta, "EHLO here", "MAIL FROM:<a@b.test>", "RCPT TO:<nosuch@local.test>", f"RCPT TO:<{recipient}>", "DATA", "Subject: x", "",
+                           ".", "QUIT", **owner)
+    assert replies[3].startswith("550 5.1.1 <nosuch@local.test>: Recipient address rejected: User unknown")
+    assert replies[4:7] == ["250 2.1.5 Ok", "354 End data with <CR><LF>.<CR><LF>", replies[6]]
+    assert len(sink.wait_for_recipient(recipient).headers("Received")) == 1
+
+
 def test_verify_only_reports_and_delivers_nothing(mta, sink, me, unique):
     recipient = f"{unique('bv')}@remote.test"
     done = mta.sendmail("-bv", "-f", me.address, recipient)

@@ -113,7 +113,7 @@ void wake_pickup(const config::Snapshot& config) {
   [[maybe_unused]] const auto sent = ::send(socket.get(), "W", 1, MSG_NOSIGNAL);
 }
 
-std::string store(const config::Snapshot& config) {
+void store(const config::Snapshot& config) {
   const auto limit = static_cast<std::uint64_t>(config.integer("message_size_limit"));
   const queue::QueueDirectory directory(".", queue::hashing(config));
   auto writer = queue::MessageWriter::create(directory, queue::QueueName::maildrop,
@@ -121,6 +121,9 @@ std::string store(const config::Snapshot& config) {
   if (!writer) { throw Fatal{EX_TEMPFAIL, "queue file: " + writer.error().message()}; }
   std::strncpy(g_unfinished, writer->path().c_str(), sizeof g_unfinished - 1);
 
+  // Told at once, for a caller that names it in a header (smtpd -S); the exit status says what became of the file.
+  fmt::print("{}\n", writer->id().str());
+  if (std::fflush(stdout) != 0) { throw Fatal{EX_TEMPFAIL, "cannot report the queue ID"}; }
   writer->append(queue::RecordType::time, queue::format_time(writer->created()));
   RecordInput input(queue::kRecordLimitBytes);
   queue::SubmissionCheck check;
@@ -143,7 +146,6 @@ std::string store(const config::Snapshot& config) {
   const auto committed = writer->commit(queue::CommitPolicy::fsync_each());
   if (!committed) { throw Fatal{EX_TEMPFAIL, "queue file: " + committed.error().message()}; }
   g_unfinished[0] = '\0';
-  return writer->id().str();
 }
 
 int drop(int argc, char** argv) {
@@ -177,10 +179,9 @@ int drop(int argc, char** argv) {
     throw Fatal{EX_TEMPFAIL, "chdir " + queue_directory + ": " + std::strerror(errno)};
   }
   check_user(**config);
-  const std::string id = store(**config);
+  store(**config);
   wake_pickup(**config);
-  fmt::print("{}\n", id);
-  return std::fflush(stdout) == 0 ? EX_OK : EX_TEMPFAIL;
+  return EX_OK;
 }
 
 }  // namespace

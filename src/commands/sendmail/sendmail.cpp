@@ -17,14 +17,14 @@
 #include "base/text.hpp"
 #include "commands/sendmail/message_input.hpp"
 #include "commands/sendmail/options.hpp"
-#include "commands/sendmail/submit.hpp"
 #include "config/log_settings.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
 #include "mail/address.hpp"
-#include "mail/verp.hpp"
 #include "mail/address_list.hpp"
+#include "mail/verp.hpp"
 #include "queue/maildrop_format.hpp"
+#include "queue/postdrop.hpp"
 
 namespace stagepost::sendmail {
 namespace {
@@ -108,7 +108,7 @@ int submit(const Options& options, const config::Snapshot& config) {
 
   std::vector<std::string> arguments{"-r"};
   if (!options.config_directory.empty()) { arguments.insert(arguments.end(), {"-c", options.config_directory}); }
-  auto postdrop = Postdrop::start(config.text("command_directory") + "/postdrop", arguments);
+  auto postdrop = queue::Postdrop::start(config.text("command_directory") + "/postdrop", arguments);
   if (!postdrop) { throw Fatal{EX_TEMPFAIL, who(postdrop.error().message())}; }
 
   MessageInput input({.dot_is_data = options.dot_is_data,
@@ -138,7 +138,7 @@ int submit(const Options& options, const config::Snapshot& config) {
   }
   records += queue::format_submission_end(extracted, submission.notify);
   if (taken) { taken = postdrop->write(records); }
-  const Postdrop::Outcome outcome = postdrop->finish();
+  const queue::Postdrop::Outcome outcome = postdrop->finish();
   if (outcome.exit_status != EX_OK || !taken) {
     const int status = outcome.exit_status != EX_OK ? outcome.exit_status : EX_TEMPFAIL;
     throw Fatal{status, who(outcome.error.empty() ? "postdrop failed" : outcome.error)};
@@ -177,8 +177,12 @@ int dispatch(const Options& options, const config::Snapshot& config) {
       replace_by(commands + "/postfix", with_config({"start"}));
     case Mode::stop:
       return EX_OK;
-    case Mode::smtp:
-      replace_by(config.text("daemon_directory") + "/smtpd", {"-S"});
+    case Mode::smtp: {
+      if (!options.recipients.empty()) { throw Fatal{EX_TEMPFAIL, "stand-alone mode requires no recipient"}; }
+      std::vector<std::string> arguments{"-S"};
+      if (options.verbose_delivery) { arguments.emplace_back("-v"); }
+      replace_by(config.text("daemon_directory") + "/smtpd", arguments);
+    }
   }
   return EX_SOFTWARE;
 }

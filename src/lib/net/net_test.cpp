@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <random>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -6,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/sys.hpp"
 #include "net/blocking.hpp"
 #include "net/buffered_stream.hpp"
 #include "net/endpoint.hpp"
@@ -14,6 +16,7 @@
 #include "net/event_loop.hpp"
 #include "net/scripted_stream.hpp"
 #include "net/socket_stream.hpp"
+#include "net/stdio_stream.hpp"
 #include "net/task_group.hpp"
 
 namespace stagepost::net {
@@ -307,6 +310,72 @@ TEST(IpAddress, ParseTextAndPrefix) {
   EXPECT_TRUE(IpAddress::parse("1.2.3.4")->matches(network, 0));
   EXPECT_FALSE(IpAddress::parse("::1")->matches(network, 0));
   EXPECT_TRUE(IpAddress::parse("::1")->is_loopback());
+}
+
+Task<> talk_through_pipes() {
+  int to[2];
+  int from[2];
+  EXPECT_EQ(::pipe(to), 0);
+  EXPECT_EQ(::pipe(from), 0);
+  const unique_fd to_read(to[0]);
+  unique_fd to_write(to[1]);
+  const unique_fd from_read(from[0]);
+  const unique_fd from_write(from[1]);
+  const auto stream = make_stdio_stream(to_read.get(), from_write.get());
+  std::string got;
+  const auto late = co_await stream->append_some(got, 100, within(milliseconds(20)));
+  EXPECT_TRUE(!late && late.error().is(std::errc::timed_out));
+  EXPECT_TRUE(sys::write_all(to_write.get(), "hello"));
+  const auto read = co_await stream->append_some(got, 100, within(seconds(10)));
+  EXPECT_EQ(read.value_or(0), 5U);
+  EXPECT_EQ(got, "hello");
+  const auto written = co_await stream->write_all("bye", within(seconds(10)));
+  EXPECT_TRUE(written);
+  char reply[4] = "";
+  EXPECT_EQ(::read(from_read.get(), reply, 3), 3);
+  EXPECT_STREQ(reply, "bye");
+  // Nobody reads: a full pipe is a time-out, not a hang.
+  const std::string much(1 << 20, 'x');
+  const auto stuck = co_await stream->write_all(much, within(milliseconds(20)));
+  EXPECT_TRUE(!stuck && stuck.error().is(std::errc::timed_out));
+  to_write.reset();
+  const auto end = co_await stream->append_some(got, 100, within(seconds(10)));
+  EXPECT_EQ(end.value_or(9), 0U);
+  // Whoever else has the descriptors finds them as they were.
+  EXPECT_EQ(::fcntl(to_read.get(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_EQ(::fcntl(from_write.get(), F_GETFL) & O_NONBLOCK, 0);
+  stream->close();
+  const auto closed = co_await stream->write_all("x", within(seconds(10)));
+  EXPECT_TRUE(!closed && closed.error().is(std::errc::operation_canceled));
+}
+
+TEST(StdioStream, PipesStayBlockingAndTimeOut) {
+  EventLoop loop;
+  loop.run_task(talk_through_pipes());
+}
+
+Task<> read_all_of(int fd, std::string& got) {
+  const auto stream = make_stdio_stream(fd, fd);
+  for (;;) {
+    const auto read = co_await stream->append_some(got, 4, within(seconds(10)));
+    EXPECT_TRUE(read);
+    if (!read || *read == 0) { co_return; }
+  }
+}
+
+TEST(StdioStream, FilesAndDevicesAreAlwaysReady) {
+  EventLoop loop;
+  const std::string path = ::testing::TempDir() + "stagepost_stdio";
+  ASSERT_TRUE(sys::replace_file(path, "some text\n", 0600));
+  const auto file = sys::open(path, O_RDONLY);
+  ASSERT_TRUE(file);
+  std::string got;
+  loop.run_task(read_all_of(file->get(), got));
+  EXPECT_EQ(got, "some text\n");
+  const auto null = sys::open("/dev/null", O_RDWR);
+  ASSERT_TRUE(null);
+  loop.run_task(read_all_of(null->get(), got));
+  EXPECT_EQ(got, "some text\n");
 }
 
 }  // namespace

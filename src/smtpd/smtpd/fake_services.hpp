@@ -107,7 +107,8 @@ class FakeServices final : public Services {
 };
 
 /// A policy from main.cf text on top of a small default.
-[[nodiscard]] inline std::shared_ptr<const Policy> test_policy(const std::string& more) {
+[[nodiscard]] inline std::shared_ptr<const Policy> test_policy(const std::string& more,
+                                                               SessionKind kind = SessionKind::network) {
   const std::string text =
       "compatibility_level = 3.6\nmyhostname = mx.test\nmynetworks = 192.0.2.0/28\nmydestination = ours.test\n"
       "inet_interfaces = 127.0.0.1\nalias_maps =\nlocal_recipient_maps = inline:{ {user@ours.test=x} {user=x} }\n"
@@ -116,7 +117,7 @@ class FakeServices final : public Services {
       more;
   const auto config = config::Snapshot::from_text(text, "main.cf", {});
   if (!config) { throw std::runtime_error(config.error().message()); }
-  const auto policy = Policy::create(**config, maps::make_context(*config, nullptr));
+  const auto policy = Policy::create(**config, maps::make_context(*config, nullptr), kind);
   if (!policy) { throw std::runtime_error(policy.error().message()); }
   return *policy;
 }

@@ -1,8 +1,10 @@
 #include "daemon/daemon.hpp"
 #include "smtpd/smtpd/service.hpp"
+#include "smtpd/smtpd/standalone.hpp"
 
 int main(int argc, char** argv) {
   using namespace stagepost;
+  if (smtpd::is_standalone(argc, argv)) { return smtpd::run_standalone(argc, argv); }
   daemon::Options options;
   options.name = "smtpd";
   options.needs.network = true;   // DNS

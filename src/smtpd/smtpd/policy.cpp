@@ -47,9 +47,10 @@ Result<maps::MatchList> address_list(const config::Snapshot& config, std::string
 
 }  // namespace
 
-Result<std::shared_ptr<const Policy>> Policy::create(const config::Snapshot& config, const maps::OpenContext& open) {
+Result<std::shared_ptr<const Policy>> Policy::create(const config::Snapshot& config, const maps::OpenContext& open,
+                                                     SessionKind kind) {
   auto policy = std::make_shared<Policy>();
-  policy->settings = Settings::from(config);
+  policy->settings = Settings::from(config, kind);
   policy->access = access_settings(config);
   SP_TRY(policy->local_domains, maps::LocalDomains::create(config, open));
   SP_TRY(policy->mynetworks, address_list(config, "mynetworks", open));
@@ -58,6 +59,7 @@ Result<std::shared_ptr<const Policy>> Policy::create(const config::Snapshot& con
   SP_TRY(policy->forbidden_commands,
          maps::MatchList::create("smtpd_forbidden_commands", config.text("smtpd_forbidden_commands"),
                                  {.style = maps::MatchStyle::strings}, open));
+  if (kind == SessionKind::local_unrestricted) { return policy; }
   SP_TRY(policy->known, KnownAddresses::create(config, open));
 
   policy->tables = std::make_shared<AccessTables>(open);

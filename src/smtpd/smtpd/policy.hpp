@@ -61,9 +61,11 @@ struct Policy {
 
   [[nodiscard]] const Rules& list(Stage stage) const { return lists[static_cast<std::size_t>(stage)]; }
 
+  /// SessionKind::local_unrestricted: no access rules, and no table of theirs is opened.
   /// Errors: a list that can't be read, and a set of restrictions that would relay mail for everyone.
   [[nodiscard]] static Result<std::shared_ptr<const Policy>> create(const config::Snapshot& config,
-                                                                    const maps::OpenContext& open);
+                                                                    const maps::OpenContext& open,
+                                                                    SessionKind kind = SessionKind::network);
 };
 
 }  // namespace stagepost::smtpd

@@ -1,98 +1,13 @@
 #include "smtpd/smtpd/service.hpp"
 
-#include <sys/statvfs.h>
 #include <vector>
 
-#include "clients/cleanup.hpp"
-#include "clients/flush.hpp"
-#include "clients/rewrite.hpp"
 #include "log/log.hpp"
-#include "net/event.hpp"
-#include "smtpd/smtpd/anvil_reporter.hpp"
-#include "smtpd/smtpd/services.hpp"
+#include "smtpd/smtpd/process_services.hpp"
 #include "smtpd/smtpd/session.hpp"
 
 namespace stagepost::smtpd {
 namespace {
-
-using TlsPtr = std::shared_ptr<const tls::ServerContext>;
-
-/// A name for a client must not take longer than the client's patience.
-constexpr std::chrono::seconds kNameLookupTime{60};
-
-class QueueSink final : public MessageSink {
- public:
-  explicit QueueSink(clients::Submission submission) : submission_(std::move(submission)) {}
-  [[nodiscard]] const std::string& queue_id() const override { return submission_.queue_id(); }
-  [[nodiscard]] net::Task<Result<>> add_recipients(std::vector<clients::RecipientRecord> recipients) override {
-    return submission_.add_recipients(std::move(recipients));
-  }
-  [[nodiscard]] net::Task<Result<>> add_content(std::string bytes) override {
-    return submission_.add_content(std::move(bytes));
-  }
-  [[nodiscard]] net::Task<Result<clients::CleanupResult>> finish(clients::CleanupEnd end) override {
-    return submission_.finish(std::move(end));
-  }
-
- private:
-  clients::Submission submission_;
-};
-
-class ProcessServices final : public Services {
- public:
-  ProcessServices(daemon::Context& context, std::unique_ptr<dns::Resolver> resolver, TlsPtr tls)
-      : resolver_(std::move(resolver)),
-        tls_(std::move(tls)),
-        rewrite_(context.loop(), *context.config()),
-        cleanup_(context.loop(), *context.config()),
-        flush_(context.loop(), *context.config()),
-        anvil_(
-            context.loop(), *context.config(), tasks_, [&context] { return context.keep_busy(); },
-            context.service_name()),
-        tasks_(context.loop(), "smtpd reports", 1) {}
-
-  /// Before the end: what still runs here uses this object.
-  [[nodiscard]] net::Task<> stop() { return tasks_.cancel_and_join(); }
-
-  [[nodiscard]] net::Task<Result<clients::ResolveReply>> resolve(std::string sender, std::string recipient) override {
-    return rewrite_.resolve(std::move(sender), std::move(recipient));
-  }
-  [[nodiscard]] net::Task<dns::Answer> dns(std::string name, dns::Type type) override {
-    return resolver_->lookup(std::move(name), type, within(kNameLookupTime));
-  }
-  [[nodiscard]] net::Task<> sleep(std::chrono::seconds time) override {
-    [[maybe_unused]] const auto slept = co_await net::sleep_until(within(time));
-  }
-  [[nodiscard]] net::Task<Opened> open_message(clients::CleanupOpen request) override {
-    auto opened = co_await cleanup_.open(std::move(request));
-    if (!opened) { co_return std::unexpected(opened.error()); }
-    co_return Opened(std::make_unique<QueueSink>(std::move(*opened)));
-  }
-  [[nodiscard]] net::Task<dns::ClientName> client_name(net::IpAddress address) override {
-    return resolver_->client_name(address, within(kNameLookupTime));
-  }
-  [[nodiscard]] net::Task<Result<clients::FlushReply::Status>> flush_site(std::string site) override {
-    return flush_.ask({.what = clients::FlushRequest::What::send_site, .site = std::move(site), .queue_id = {}});
-  }
-  void count(clients::AnvilEvent::What event, const std::string& client_address) override {
-    anvil_.report(event, client_address);
-  }
-  [[nodiscard]] Result<std::uint64_t> queue_free_bytes() override {
-    struct statvfs space{};
-    if (::statvfs(".", &space) != 0) { return errno_failure("statvfs ."); }
-    return static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
-  }
-  [[nodiscard]] TlsPtr tls() override { return tls_; }
-
- private:
-  std::unique_ptr<dns::Resolver> resolver_;
-  TlsPtr tls_;
-  clients::RewriteClient rewrite_;
-  clients::CleanupClient cleanup_;
-  clients::FlushClient flush_;
-  AnvilReporter anvil_;
-  net::TaskGroup tasks_;
-};
 
 /// The policies of the configurations in use: the normal one, and the one under stress once it is needed.
 class Policies {
@@ -166,7 +81,9 @@ net::Task<Result<>> serve(daemon::Context& context) {
   const auto policy = policies.of(context.config());
   if (!policy) { co_return std::unexpected(policy.error()); }
   const auto* const tls = std::any_cast<TlsPtr>(&context.prepared());
-  ProcessServices services(context, std::move(*resolver), tls == nullptr ? TlsPtr() : *tls);
+  ProcessServices services(
+      context.loop(), *context.config(), std::move(*resolver), tls == nullptr ? TlsPtr() : *tls,
+      [&context] { return context.keep_busy(); }, context.service_name());
   auto served =
       co_await context.serve_sessions([&](net::AcceptedConnection connection, daemon::SessionContext& session) {
         return serve_client(std::move(connection), session, services, policies);

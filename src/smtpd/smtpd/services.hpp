@@ -39,4 +39,7 @@ class Services : public Lookups {
   [[nodiscard]] virtual std::shared_ptr<const tls::ServerContext> tls() = 0;
 };
 
+/// Free bytes of the file system that holds `directory`, for users without privileges.
+[[nodiscard]] Result<std::uint64_t> free_bytes_in(const std::string& directory);
+
 }  // namespace stagepost::smtpd

@@ -242,6 +242,8 @@ net::Task<Session::Flow> Session::refuse_unknown(const smtp::Command& command, s
 
 /// More input than the replies allow for: a client that does not wait, or one whose words someone else put there.
 net::Task<Session::Flow> Session::check_pipelining(Verb verb, std::string_view name) {
+  // Who has a pipe cannot wait for replies, and nobody else can have put words into it.
+  if (settings().stand_alone()) { co_return Flow::go_on; }
   const bool greeting = name == "CONNECT";
   const bool allowed = !greeting && dialogue_.may_pipeline_after(verb);
   if (allowed || !input_waiting()) { co_return Flow::go_on; }
@@ -353,12 +355,12 @@ net::Task<Session::Flow> Session::on_mail(CheckMail check) {
     transaction_->smtputf8 = check.command.smtputf8;
     transaction_->ret = check.command.ret;
     transaction_->envid = check.command.envid.value_or("");
-    if (!settings().delay_reject) { refusal = co_await decide({Stage::sender}, "MAIL"); }
-  }
     if (check.command.verp_delimiters) {
       const std::string& given = *check.command.verp_delimiters;
       transaction_->verp_delimiters = given.empty() ? settings().default_verp_delimiters : given;
     }
+    if (!settings().delay_reject) { refusal = co_await decide({Stage::sender}, "MAIL"); }
+  }
   if (!refusal && !settings().delay_open_until_valid_rcpt) { refusal = co_await open_message(); }
   if (refusal) {
     co_await end_transaction();
@@ -411,7 +413,7 @@ net::Task<Session::Flow> Session::on_vrfy(CheckVrfy check) {
   recipient_ = check.address.internal();
   std::optional<Reply> refusal;
   if (settings().delay_reject) { refusal = co_await decide({Stage::client, Stage::helo, Stage::sender}, "VRFY"); }
-  if (!refusal) {
+  if (!refusal && settings().restricted()) {
     refusal = co_await check_listed_recipient(*policy_, services_, transaction_ ? transaction_->sender : std::string(),
                                               recipient_);
     if (refusal) {
@@ -425,6 +427,11 @@ net::Task<Session::Flow> Session::on_vrfy(CheckVrfy check) {
 }
 
 net::Task<Session::Flow> Session::on_etrn(CheckEtrn check) {
+  if (settings().stand_alone()) {
+    log::warning("do not use ETRN in \"sendmail -bs\" mode");
+    Flow flow = co_await reply(make_reply(458, "", "Unable to queue messages"));
+    co_return flow;
+  }
   const Client& client = client_;
   AccessRequest request{.client = client, .helo = dialogue_.helo(), .etrn_domain = check.domain};
   AccessEffects effects;
@@ -499,6 +506,7 @@ AccessRequest Session::access_request() const {
 }
 
 net::Task<std::optional<Reply>> Session::decide(Stages stages, std::string_view where) {
+  if (!settings().restricted()) { co_return std::nullopt; }
   AccessEffects none;
   AccessEffects& effects = transaction_ ? transaction_->effects : none;
   const AccessNote note = [this, where](std::string_view kind, std::string text) { log_event(kind, where, text); };

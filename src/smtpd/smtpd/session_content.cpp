@@ -58,17 +58,21 @@ std::string with_protocol(std::string_view protocol, bool tls, bool smtputf8) {
 net::Task<std::optional<Reply>> Session::open_message() {
   Transaction& t = *transaction_;
   if (t.message) { co_return std::nullopt; }
-  const bool local =
-      co_await is_permitted(*policy_, services_, access_request(), policy_->local_header_rewrite_clients);
+  bool local = true;
+  if (settings().restricted()) {
+    const bool permitted =
+        co_await is_permitted(*policy_, services_, access_request(), policy_->local_header_rewrite_clients);
+    local = permitted;
+  }
   clients::CleanupOpen open;
   open.flags = settings().cleanup_flags;
   if (t.smtputf8) { open.flags |= clients::kCleanupSmtpUtf8; }
   open.sender = t.sender;
+  open.verp_delimiters = t.verp_delimiters;
   const auto add = [&](std::string_view name, std::string value) {
     open.attributes.push_back({std::string(name), std::move(value)});
   };
   const std::string helo = dialogue_.helo();
-  open.verp_delimiters = t.verp_delimiters;
   add(attr::rewrite_context, local ? "local" : "remote");
   if (!t.envid.empty()) { add(attr::dsn_envid, t.envid); }
   if (t.ret != dsn::Ret::none) { add(attr::dsn_ret, std::to_string(static_cast<unsigned>(t.ret))); }
@@ -104,7 +108,7 @@ net::Task<std::optional<Reply>> Session::open_message() {
 }
 
 net::Task<bool> Session::may_send_bare_newlines() {
-  if (settings().bare_newline == mail::BareNewline::allow) { co_return true; }
+  if (!settings().restricted() || settings().bare_newline == mail::BareNewline::allow) { co_return true; }
   const auto excluded = co_await policy_->bare_newline_exclusions.matches({client_.name, client_.address});
   co_return excluded.has_value() && *excluded;
 }

@@ -36,6 +36,7 @@ class SessionTest : public ::testing::Test {
 
   FakeServices services_;
   std::string client_address_ = "198.51.100.7";
+  SessionKind kind_ = SessionKind::network;
   std::vector<std::string> log_;
 
  private:
@@ -43,7 +44,8 @@ class SessionTest : public ::testing::Test {
     Client client;
     client.address = client_address_;
     client.port = "4711";
-    Session session(services_, test_policy(main_cf), std::make_unique<net::ScriptedStream>(script), std::move(client));
+    Session session(services_, test_policy(main_cf, kind_), std::make_unique<net::ScriptedStream>(script),
+                    std::move(client));
     co_await session.run();
   }
 };
@@ -319,6 +321,44 @@ TEST_F(SessionTest, HoldAndPrependReachTheMessage) {
   EXPECT_TRUE(message.end.hold);
   EXPECT_TRUE(message.content.starts_with("X-A: b\nReceived: from c.test")) << message.content;
   EXPECT_EQ(message.content.find("for <"), std::string::npos);
+}
+
+TEST_F(SessionTest, AStandAloneSessionHasNoRules) {
+  kind_ = SessionKind::local_unrestricted;
+  const std::string written = run(
+      net::Script{}.send("EHLO me\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<nobody@ours.test>\r\nRCPT TO:<x@far.test>\r\n"
+                         "VRFY nobody@ours.test\r\nETRN relay.test\r\nSTARTTLS\r\nDATA\r\nSubject: x\r\n.\r\nQUIT\r\n"),
+      "smtpd_client_restrictions = reject\nsmtpd_tls_security_level = encrypt\n");
+  EXPECT_EQ(written, kStart +
+                         "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n252 2.0.0 nobody@ours.test\r\n"
+                         "503 Error: MAIL transaction in progress\r\n502 5.5.1 Error: command not implemented\r\n" +
+                         kGoOn + "250 2.0.0 Ok: queued as ID1\r\n221 2.0.0 Bye\r\n");
+  EXPECT_EQ(services_.messages.at(0)->recipients.size(), 2U);
+  // The same words from the network.
+  kind_ = SessionKind::network;
+  EXPECT_NE(run(net::Script{}.send("EHLO me\r\n").send(kEnvelope), "smtpd_client_restrictions = reject\n").find("554"),
+            std::string::npos);
+}
+
+TEST_F(SessionTest, TheMailOwnersStandAloneSessionHasAllRules) {
+  kind_ = SessionKind::local_restricted;
+  const std::string written = run(net::Script{}.send(
+      "EHLO me\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<nobody@ours.test>\r\nRCPT TO:<user@ours.test>\r\nRSET\r\nETRN "
+      "relay.test\r\nQUIT\r\n"));
+  EXPECT_NE(written.find("550 5.1.1 <nobody@ours.test>"), std::string::npos) << written;
+  EXPECT_NE(written.find("458 Unable to queue messages"), std::string::npos) << written;
+  EXPECT_NE(written.find("221 2.0.0 Bye"), std::string::npos) << written;
+}
+
+TEST_F(SessionTest, VerpIsForAuthorizedClients) {
+  const std::string input = "EHLO me\r\n";
+  const std::string mail = "MAIL FROM:<list@b.test> XVERP\r\nRCPT TO:<user@ours.test>\r\n";
+  const std::string refused = run(net::Script{}.send(input).send(mail));
+  EXPECT_NE(refused.find("555 5.5.4 Unsupported option: XVERP"), std::string::npos) << refused;
+  const std::string allowed =
+      run(net::Script{}.send(input).send(mail), "smtpd_authorized_verp_clients = 198.51.100.0/24\n");
+  EXPECT_NE(allowed.find("250-XVERP"), std::string::npos) << allowed;
+  EXPECT_EQ(services_.messages.at(0)->open.verp_delimiters, "+=");
 }
 
 }  // namespace

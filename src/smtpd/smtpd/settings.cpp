@@ -91,8 +91,9 @@ Keywords Keywords::without(const std::vector<std::string>& discard) {
   return keywords;
 }
 
-Settings Settings::from(const config::Snapshot& config) {
+Settings Settings::from(const config::Snapshot& config, SessionKind kind) {
   Settings s;
+  s.kind = kind;
   s.myhostname = config.text("myhostname");
   s.mail_name = config.text("mail_name");
   s.banner = config.text("smtpd_banner");
@@ -131,10 +132,15 @@ Settings Settings::from(const config::Snapshot& config) {
   s.tls_level = server_level(config);
   s.tls_wrappermode = config.boolean("smtpd_tls_wrappermode");
   s.tls_received_header = config.boolean("smtpd_tls_received_header");
+  if (s.stand_alone()) {
+    s.tls_level = tls::Level::none;
+    s.tls_wrappermode = false;
+    s.peername_lookup = false;
+  }
   s.cleanup_flags = receive_flags(config);
+  s.default_verp_delimiters = config.text("default_verp_delimiters");
+  s.verp_delimiter_filter = config.text("verp_delimiter_filter");
   return s;
 }
 
 }  // namespace stagepost::smtpd
-  s.default_verp_delimiters = config.text("default_verp_delimiters");
-  s.verp_delimiter_filter = config.text("verp_delimiter_filter");

@@ -35,7 +35,15 @@ struct Keywords {
   [[nodiscard]] static Keywords without(const std::vector<std::string>& discard);
 };
 
+/// Where a session comes from and what it may do.
+enum class SessionKind : std::uint8_t {
+  network,
+  local_restricted,   ///< standard input, started by the mail system's user: all access rules
+  local_unrestricted  ///< standard input, started by anybody else, who may submit mail anyway
+};
+
 struct Settings {
+  SessionKind kind = SessionKind::network;
   std::string myhostname;
   std::string mail_name;
   std::string banner;
@@ -72,10 +80,13 @@ struct Settings {
   bool tls_wrappermode = false;
   bool tls_received_header = false;
   std::uint32_t cleanup_flags = 0;  ///< receive_override_options
+  std::string default_verp_delimiters = "+=";
+  std::string verp_delimiter_filter = "-=+";
 
-  [[nodiscard]] static Settings from(const config::Snapshot& config);
+  /// Standard input has no TLS, no name to look up and often everything in it at once.
+  [[nodiscard]] bool stand_alone() const { return kind != SessionKind::network; }
+  [[nodiscard]] bool restricted() const { return kind != SessionKind::local_unrestricted; }
+  [[nodiscard]] static Settings from(const config::Snapshot& config, SessionKind kind = SessionKind::network);
 };
 
 }  // namespace stagepost::smtpd
-  std::string default_verp_delimiters = "+=";
-  std::string verp_delimiter_filter = "-=+";

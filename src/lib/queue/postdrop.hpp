@@ -1,4 +1,4 @@
-// Hands a submission to postdrop, as a stream of records through a pipe.
+// Hands a submission to postdrop(1), as a stream of records through a pipe. Calls block: for programs with one user.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 
-namespace stagepost::sendmail {
+namespace stagepost::queue {
 
 class Postdrop {
  public:
@@ -20,6 +20,10 @@ class Postdrop {
   Postdrop(Postdrop&& other) noexcept;
   Postdrop& operator=(Postdrop&&) = delete;
 
+  /// The queue ID of the file postdrop has made; waits for it. An error: postdrop refused, with its reason.
+  [[nodiscard]] Result<std::string> wait_id();
+  /// Nothing is submitted: postdrop removes its file and ends.
+  void give_up();
   /// False when postdrop does not take any more: finish() tells why.
   [[nodiscard]] bool write(std::string_view records);
   struct Outcome {
@@ -32,7 +36,8 @@ class Postdrop {
  private:
   Postdrop(pid_t pid, unique_fd input, unique_fd output, unique_fd error);
   pid_t pid_;
+  std::string output_text_;
   unique_fd input_, output_, error_;
 };
 
-}  // namespace stagepost::sendmail
+}  // namespace stagepost::queue

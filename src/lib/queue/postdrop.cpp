@@ -1,7 +1,8 @@
-#include "commands/sendmail/submit.hpp"
+#include "queue/postdrop.hpp"
 
 #include <array>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -11,7 +12,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 
-namespace stagepost::sendmail {
+namespace stagepost::queue {
 namespace {
 
 struct Pipe {
@@ -42,6 +43,7 @@ Postdrop::Postdrop(pid_t pid, unique_fd input, unique_fd output, unique_fd error
 
 Postdrop::Postdrop(Postdrop&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
+      output_text_(std::move(other.output_text_)),
       input_(std::move(other.input_)),
       output_(std::move(other.output_)),
       error_(std::move(other.error_)) {}
@@ -74,12 +76,34 @@ Result<Postdrop> Postdrop::start(const std::string& program, const std::vector<s
   return Postdrop(pid, std::move(input.write_end), std::move(output.read_end), std::move(error.read_end));
 }
 
+Result<std::string> Postdrop::wait_id() {
+  std::array<char, 256> chunk;
+  while (output_text_.find('\n') == std::string::npos) {
+    const auto n = sys::read(output_.get(), chunk);
+    if (!n) { return std::unexpected(n.error()); }
+    if (*n == 0) {
+      const Outcome outcome = finish();
+      return failure(outcome.error.empty() ? "postdrop failed" : outcome.error, std::errc::io_error);
+    }
+    output_text_.append(chunk.data(), *n);
+  }
+  return std::string(text::trim(std::string_view(output_text_).substr(0, output_text_.find('\n'))));
+}
+
+void Postdrop::give_up() {
+  if (pid_ <= 0) { return; }
+  // A set-group-ID program of the same user takes our signals; it removes its file first.
+  ::kill(pid_, SIGTERM);
+  input_.reset();
+  ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+}
+
 bool Postdrop::write(std::string_view records) { return sys::write_all(input_.get(), records).has_value(); }
 
 Postdrop::Outcome Postdrop::finish() {
   input_.reset();
   Outcome outcome;
-  outcome.queue_id = text::trim(read_all(output_.get()));
+  outcome.queue_id = text::trim(output_text_ + read_all(output_.get()));
   outcome.error = text::trim(read_all(error_.get()));
   constexpr std::string_view kPrefix = "postdrop: fatal: ";
   if (const auto at = outcome.error.rfind(kPrefix); at != std::string::npos) {
@@ -91,4 +115,4 @@ Postdrop::Outcome Postdrop::finish() {
   return outcome;
 }
 
-}  // namespace stagepost::sendmail
+}  // namespace stagepost::queue
