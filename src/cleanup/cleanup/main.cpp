@@ -5,6 +5,7 @@ int main(int argc, char** argv) {
   using namespace stagepost;
   daemon::Options options;
   options.name = "cleanup";
+  options.set_up_first = true;
   options.needs.writes = {"incoming", "hold", "journal"};
   // fsync of many messages at once: each waits in a thread of its own, the disk groups them.
   options.blocking_threads = 16;

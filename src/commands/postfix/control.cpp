@@ -13,6 +13,7 @@
 #include "base/subprocess.hpp"
 #include "base/sys.hpp"
 #include "commands/postfix/announce.hpp"
+#include "commands/postfix/chroot_files.hpp"
 #include "commands/postfix/configuration_check.hpp"
 #include "commands/postfix/integrity.hpp"
 #include "commands/postfix/log_rotation.hpp"
@@ -42,6 +43,7 @@ class Control {
   int reload();
   int status();
   int check();
+  void prepare_chroot() const;
   int flush();
   int set_permissions();
   int upgrade_configuration();
@@ -122,6 +124,15 @@ int Control::check() {
   return sys::stat(postsuper) ? run_program({postsuper}) : 0;
 }
 
+/// A failure costs look-ups through the C library only, so the mail system starts all the same.
+void Control::prepare_chroot() const {
+  if (::geteuid() != 0) { return; }
+  const auto master_cf = config::read_master_cf(config_->config_directory() + "/master.cf");
+  if (!master_cf || !uses_chroot(*master_cf)) { return; }
+  const auto filled = fill_chroot("/etc", config_->text("queue_directory"));
+  if (!filled) { say_.warning("files for chroot: " + filled.error().message()); }
+}
+
 int Control::start(bool foreground) {
   if (foreground && (!config_->list("multi_instance_directories").empty() || is_secondary_instance(*config_))) {
     say_.fatal("start-fg does not support multi_instance_directories");
@@ -140,6 +151,7 @@ int Control::start(bool foreground) {
     say_.fatal("Postfix integrity check failed!");
     return 1;
   }
+  prepare_chroot();
   say_.info("starting the Postfix mail system");
   if (foreground) {
     // Not a child: as process 1 of a container, master has to be this process.
@@ -175,6 +187,7 @@ int Control::abort() {
 int Control::reload() {
   const auto pid = require_running();
   if (!pid) { return 1; }
+  prepare_chroot();
   say_.info("refreshing the Postfix mail system");
   return signal(*pid, SIGHUP) ? 0 : 1;
 }

@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
   options.name = lmtp ? "lmtp" : "smtp";
   options.kind = daemon::Kind::pooled;
   options.user = daemon::User::mail_owner;
+  options.set_up_first = true;
   options.needs.network = true;
   options.needs.writes = {"active"};
   options.prepare = lmtp ? prepare<smtp_client::Protocol::lmtp> : prepare<smtp_client::Protocol::smtp>;

@@ -295,6 +295,8 @@ const maps::OpenContext& Context::tables() const { return impl_->tables; }
 const std::string& Context::service_name() const { return impl_->arguments.service_name; }
 const std::string& Context::service_type() const { return impl_->arguments.service_type; }
 const std::vector<std::string>& Context::arguments() const { return impl_->arguments.rest; }
+const config::SnapshotPtr& Context::stress_config() const { return impl_->stress_config; }
+bool Context::in_chroot() const { return impl_->arguments.chroot && ::getuid() == 0; }
 std::any& Context::prepared() { return impl_->prepared; }
 bool Context::stress() const { return impl_->stress; }
 bool Context::draining() const { return impl_->draining; }

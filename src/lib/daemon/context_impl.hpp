@@ -29,6 +29,12 @@ struct Context::Impl {
   config::SnapshotPtr normal_config;
   config::SnapshotPtr stress_config;
   std::any prepared;
+  /// Gives up privileges; empty when that is done.
+  std::function<Result<>()> confine;
+  [[nodiscard]] Result<> enter_confinement() {
+    const auto enter = std::exchange(confine, nullptr);
+    return enter ? enter() : Result<>{};
+  }
   ipc::Scoreboard board;
   unique_fd status;
   std::vector<unique_fd> listeners;

@@ -70,6 +70,10 @@ struct Options {
   /// A single daemon whose successor may start while it still drains (postscreen). Otherwise the successor waits.
   bool overlap = false;
   Prepare prepare = nullptr;
+  /// The coroutine keeps the privileges of the start, outside a chroot, until it first calls serve_sessions,
+  /// serve_triggers or serve_datagrams: it opens tables and reads resolv.conf, and listens to nobody. It must not wait
+  /// for anything nor use net::run_blocking before (threads that exist already are not confined).
+  bool set_up_first = false;
   /// Threads of the pool behind net::run_blocking.
   std::size_t blocking_threads = 4;
 };
@@ -125,6 +129,10 @@ class Context {
   [[nodiscard]] const std::string& service_type() const;
   /// Arguments of the master.cf entry that are the program's own (flags=..., argv=...), in order.
   [[nodiscard]] const std::vector<std::string>& arguments() const;
+  /// The configuration of sessions under stress. A daemon whose set-up opens files makes what belongs to it beforehand
+  /// when it is going to live in a chroot.
+  [[nodiscard]] const config::SnapshotPtr& stress_config() const;
+  [[nodiscard]] bool in_chroot() const;
   /// What prepare() returned.
   [[nodiscard]] std::any& prepared();
   [[nodiscard]] bool stress() const;

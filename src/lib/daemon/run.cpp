@@ -113,7 +113,8 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
   Context::Impl& impl = *owned;
   Context context(std::move(owned));
   if (options.prepare != nullptr) { SP_TRY(impl.prepared, options.prepare(*normal, impl.tables)); }
-  SP_TRY(confine(options, impl.arguments, *normal));
+  impl.confine = [&options, &impl] { return confine(options, impl.arguments, *impl.normal_config); };
+  if (!options.set_up_first) { SP_TRY(impl.enter_confinement()); }
   ::fcntl(ipc::kStatusFd, F_SETFD, FD_CLOEXEC);
   impl.loop.on_signal(SIGTERM, [&impl] { impl.begin_shutdown(); });
   impl.loop.on_signal(SIGINT, [&impl] { impl.begin_shutdown(); });

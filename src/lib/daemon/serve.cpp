@@ -144,6 +144,7 @@ net::Task<> Context::Impl::run_session(Context& context, unique_fd socket, std::
 }
 
 net::Task<Result<>> Context::serve_sessions(SessionHandler handler) {
+  SP_CO_TRY(impl_->enter_confinement());
   for (std::size_t i = 0; i < impl_->listeners.size(); ++i) {
     impl_->acceptors.spawn(impl_->accept_clients(*this, i, handler));
   }
@@ -205,6 +206,7 @@ net::Task<> Context::Impl::accept_triggers(std::size_t index) {
 }
 
 net::Task<Result<>> Context::serve_triggers(TriggerHandler handler) {
+  SP_CO_TRY(impl_->enter_confinement());
   Impl& impl = *impl_;
   impl.takes_triggers = true;
   for (std::size_t i = 0; i < impl.listeners.size(); ++i) { impl.acceptors.spawn(impl.accept_triggers(i)); }
@@ -269,6 +271,7 @@ net::Task<> Context::Impl::accept_datagrams(std::size_t index, const DatagramHan
 }
 
 net::Task<Result<>> Context::serve_datagrams(DatagramHandler handler) {
+  SP_CO_TRY(impl_->enter_confinement());
   for (std::size_t i = 0; i < impl_->listeners.size(); ++i) {
     impl_->acceptors.spawn(impl_->accept_datagrams(i, handler));
   }

@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   if (smtpd::is_standalone(argc, argv)) { return smtpd::run_standalone(argc, argv); }
   daemon::Options options;
   options.name = "smtpd";
+  options.set_up_first = true;
   options.needs.network = true;   // DNS
   options.needs.any_path = true;  // tables named in main.cf
   options.prepare = smtpd::prepare;

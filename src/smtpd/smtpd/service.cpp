@@ -80,6 +80,11 @@ net::Task<Result<>> serve(daemon::Context& context) {
   Policies policies(context.tables());
   const auto policy = policies.of(context.config());
   if (!policy) { co_return std::unexpected(policy.error()); }
+  if (context.in_chroot()) {
+    // Tables cannot be opened any more when stress comes.
+    const auto stressed = policies.of(context.stress_config());
+    if (!stressed) { co_return std::unexpected(stressed.error()); }
+  }
   const auto* const tls = std::any_cast<TlsPtr>(&context.prepared());
   ProcessServices services(
       context.loop(), *context.config(), std::move(*resolver), tls == nullptr ? TlsPtr() : *tls,
