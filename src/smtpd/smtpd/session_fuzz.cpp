@@ -176,7 +176,7 @@ class FuzzServices final : public smtpd::Services {
     SP_ASSERT(!site.empty());
     return fake.flush_site(std::move(site));
   }
-  void count(clients::AnvilRequest::Event event, const std::string& address) override { fake.count(event, address); }
+  void count(clients::AnvilEvent::What event, const std::string& address) override { fake.count(event, address); }
   [[nodiscard]] Result<std::uint64_t> queue_free_bytes() override { return fake.queue_free_bytes(); }
   [[nodiscard]] std::shared_ptr<const tls::ServerContext> tls() override { return nullptr; }
 
@@ -344,7 +344,7 @@ Outcome run_session(std::string_view head, std::string_view input, std::size_t p
       policy.lists[static_cast<std::size_t>(smtpd::Stage::recipient)].empty() ? 0 : services.opened;
   SP_ASSERT(promises <= services.accepted + discarded);
   if (wire.writable_bytes == ~std::size_t{0} && !wire.gone) { SP_ASSERT(promises >= services.accepted); }
-  using Event = clients::AnvilRequest::Event;
+  using Event = clients::AnvilEvent::What;
   SP_ASSERT(std::ranges::count(services.fake.events, Event::connect) == 1);
   SP_ASSERT(std::ranges::count(services.fake.events, Event::disconnect) == 1);
   SP_ASSERT(static_cast<std::size_t>(std::ranges::count(services.fake.events, Event::message)) == services.opened);
