@@ -3,6 +3,7 @@
 Values that differ on purpose (src/lib/config/registry_differences.cpp) are listed here; everything else must be equal
 byte for byte. Warnings go to standard error and are compared as sets where they have the same words.
 """
+import json
 import os
 import pathlib
 import shutil
@@ -274,6 +275,208 @@ def test_field_edits_have_the_same_effect(tmp_path, arguments):
         code = run(program, directory, *arguments).returncode
         views.append((code, sorted(run(THEIRS, directory, "-M").stdout.splitlines())))
     assert views[0] == views[1]
+
+
+def both(tmp_path, main_cf, master_cf, *arguments, edits=False):
+    """What both programs say (warnings in any order: Postfix's come out of a hash table) and what they leave behind."""
+    results = []
+    for name, program in (("theirs", THEIRS), ("ours", OURS)):
+        directory = tmp_path / name
+        directory.mkdir(exist_ok=True)
+        for file, text in (("main.cf", main_cf), ("master.cf", master_cf)):
+            (directory / file).write_text(text)
+            os.utime(directory / file, (1_600_000_000, 1_600_000_000))  # Postfix reads a file that just changed again
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+        done = subprocess.run(["postconf", "-c", str(directory), *arguments], executable=str(program), capture_output=True,
+                              text=True, timeout=60, env=environment)
+        result = [done.returncode, done.stdout.replace(str(directory), "DIR"),
+                  sorted(done.stderr.replace(str(directory), "DIR").splitlines())]
+        if edits:
+            result += [(directory / "main.cf").read_text(), (directory / "master.cf").read_text()]
+        results.append(result)
+    return results
+
+
+PLAIN = "myhostname = h.example.org\nmynetworks = 127.0.0.1\n"
+SMALL_MASTER = """smtp inet n - n - - smtpd
+relay unix - - n - - smtp -o syslog_name=postfix/$service_name
+"""
+
+
+@pytest.mark.parametrize("line", """-a -A|-a -n|-d -n|-d -X|-d -o a=b|-e -x|-f -X|-F -d|-F -M|-F -X|-F -#|-h -H -n|-l -m|-M -h|-M -n|-M -T x|-M -P|-p -M
+-n -X myhostname|-o a=b -X|-P -#|-P -n|-T x -x|-X -#|-e|-X|-#|-MX|-M#|-PX|-M -e|-T foo|-C foo -n|-C builtin,foo -n|-C ,|-X a=b|-e a|a=b -X|-o a|-o =x
+-P -e a/b/c|-P -e a/b=c|-M a=b|-M a/b=c|-M smtp/inet=|-MX smtp|-F smtp/inet=n|-F smtp/inet/*=n|-F smtp/inet/foo=n|-F smtp/inet/private=x
+-F smtp/inet/type=xx|-F smtp/inet/wakeup=1??|-F smtp/inet/process_limit=-1|-F smtp/inet/chroot=yes|-F a/b/c/d|-P a/b/c/d|-M a/b/c|-PX */*/*
+-P smtp/inet/*=b|-P smtp/inet/a={b c}|-P nosuch/unix/a=b|-F nosuch/unix/chroot=n|-MX nosuch/unix|#a=b|-X #a|-# #a|nosuch|-d nosuch|-h nosuch|-X nosuch
+-l|-l foo|-C all -n|-C user -l""".replace("\n", "|").split("|"))
+def test_same_words_about_the_command_line(tmp_path, line):
+    words = line.split(" ")
+    if "{" in line:
+        words = [words[0], " ".join(words[1:])]
+    theirs, ours = both(tmp_path, PLAIN, SMALL_MASTER, *words, edits=True)
+    assert ours == theirs
+
+
+ODD_MASTER = """smtp      inet  y       -       y       -       -       smtpd
+  -o a=>=b -o c=$foo
+  -o { d = $foo }  -o {e=x,y}
+# comment
+  -o  f=
+#  -o g=h
+s2 inet n - n - - smtpd -v -o a=b -D -o a=c
+s3 inet n - n - - smtpd -oa=b -vo c=d
+s4 unix - - n - - pipe flags=F a{b c} { z  q }
+s5 unix - - n 10? 0 spawn argv={/bin/foo bar} user=x
+s6 unix - - n - - foo/bar -o a
+s7 unix - - n - - smtp -o a=b foo -o c=d -x -y
+s8 unix - - n - 99999999999 smtp -o smtp_tls_security_level=$foo $nosuch2 -o x=$service_name
+s9 unix - - n ? - smtp -o {a
+s10 unix - - n - - smtp {a}b -o
+a/b unix - - n - - smtp -o smtp_bind_address={1.2.3.4}
+[::1]:25 inet n - n - - smtpd -o { smtpd_x_restrictions = reject_y {a b}, { c d } }
+long unix - - n - - smtp -o aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb -o b=c
+l2 unix - - n - - pipe aaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb ccccccccccccccccccccccccc ddddddddddd -o a=b eeeeee
+"""
+
+
+@pytest.mark.parametrize("option", ["-M", "-Mf", "-Mx", "-F", "-Ff", "-Fx", "-FH", "-P", "-Pf", "-Px", "-Ph"])
+def test_same_view_of_services_that_master_would_refuse(tmp_path, option):
+    theirs, ours = both(tmp_path, PLAIN + "foo = $bar\nbar = baz $foo2\nfoo2 = x\n", ODD_MASTER, option)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("arguments", [
+    ["-P", "s7/unix/a=q"], ["-P", "s7/unix/n=q"], ["-P", "s2/inet/n=q"], ["-P", "s2/inet/a=q"], ["-PX", "s3/inet/a"],
+    ["-P", "[::1]:25/inet/a=b"], ["-MX", "s4/unix", "s2/inet"], ["-M", "s3/inet=s3 inet n - y - - smtpd -o { a = b c } -v"],
+    ["-M#", "l2/unix"], ["-F", "s5/unix/command=spawn user=y {a b}"],
+], ids=" ".join)
+def test_edits_of_services_that_master_would_refuse(tmp_path, arguments):
+    master = "\n".join(line for line in ODD_MASTER.splitlines() if not line.startswith(("s9 ", "s10 ", "#"))) + "\n"
+    theirs, ours = both(tmp_path, PLAIN, master, *arguments, edits=True)
+    assert ours == theirs
+
+
+TABLES = """virtual_alias_maps = unionmap:{ldap:uf,proxy:mysql:pm}, pipemap:{pgsql:pp} ldap:FILES/l.cf proxy:mysql:FILES/m.cf
+  mysql:FILES/none.cf memcache:FILES/mc.cf ldap:$ldname
+ldname = zork
+zork_server_host = 1
+uf_server_host = a
+uf_zip = 1
+pm_user = 1
+pp_user = 2
+in_main = 3
+smtpd_client_restrictions = check_client_access ldap:acc, check_recipient_access proxy:pgsql:acc2, check_x {ldap:acc3, default_action=accept}
+acc_bind = no
+acc2_user = b
+acc3_bind = 1
+smtpd_restriction_classes = cls
+cls = check_client_access ldap:c4
+c4_bind = no
+q3 = $q4
+q4 = ldap:n4
+n4_bind = 1
+virtual_mailbox_maps = $q3 hash:/x proxy:sqlite:p5 proxy:unix:passwd.byname
+p5_dbpath = 1
+p5_bind = 1
+transport_maps = inline:{a={ldap:in1}}, !ldap:in2
+in1_bind = 1
+in2_bind = 1
+forward_path = ldap:fw
+fw_bind = 1
+relay_maps_of_mine = ldap:mine
+mine_bind = 1
+"""
+
+
+@pytest.mark.parametrize("option", ["-n", "-nxf", "-M", "-P"])
+def test_tables_are_looked_into_for_their_parameters(tmp_path, option):
+    files = tmp_path / "tables"
+    files.mkdir()
+    (files / "l.cf").write_text("server_host = a\nnosuch = b\nbind = $in_main\nbind_dn = $undefined\n")
+    (files / "m.cf").write_text("user = a\nhosts = b\nquery = $q\nzap = 1\nresult_format = %s\n")
+    (files / "mc.cf").write_text("memcache = inet:a\nbackup = proxy:ldap:x\nfoo = 1\n")
+    (files / "o.cf").write_text("ouser = a\n")
+    master = SMALL_MASTER + f"z unix - - n - - smtp -o smtp_sasl_password_maps=ldap:mm -o mm_bind=1 -o foox=ldap:{files}/n.cf\n" \
+        f"  -o smtp_generic_maps=ldap:{files}/o.cf -o smtp_tls_policy_maps=$undefined_m\n"
+    theirs, ours = both(tmp_path, PLAIN + TABLES.replace("FILES", str(files)), master, option)
+    assert ours == theirs
+
+
+def test_a_table_file_that_cannot_be_parsed_is_fatal(tmp_path):
+    (tmp_path / "m.cf").write_text("user = a\nbroken\n")
+    main_cf = PLAIN + f"virtual_alias_maps = proxy:mysql:{tmp_path}/m.cf\n"
+    theirs, ours = both(tmp_path, main_cf, "", "-n")
+    assert ours == theirs and ours[0] == 1
+
+
+OLD_NAMES = """virtual_maps fallback_relay authorized_verp_clients postscreen_blacklist_action postscreen_dnsbl_ttl
+postscreen_dnsbl_whitelist_threshold postscreen_whitelist_interfaces smtpd_client_connection_limit_exceptions
+smtp_per_record_deadline lmtp_per_record_deadline smtpd_per_record_deadline tlsproxy_client_level tlsproxy_client_policy
+tlsproxy_tls_session_cache_timeout sender_based_routing enable_errors_to extract_recipient_limit stress""".split()
+
+
+def test_old_names_are_accepted_as_postfix_accepts_them(tmp_path):
+    theirs, ours = both(tmp_path, PLAIN + "".join(f"{name} = x\n" for name in OLD_NAMES), SMALL_MASTER, "-n")
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("level", ["0", "1", "2", "3.6", "3.7", "9999", "3.x", "3.6.0.1"])
+def test_defaults_follow_the_compatibility_level(tmp_path, level):
+    names = ["append_dot_mydomain", "smtputf8_enable", "mynetworks_style", "relay_domains", "smtpd_relay_restrictions",
+             "smtpd_tls_fingerprint_digest", "respectful_logging", "smtpd_relay_before_recipient_restrictions"]
+    theirs, ours = both(tmp_path, PLAIN + f"compatibility_level = {level}\n", SMALL_MASTER, "-x", *names)
+    assert ours[:2] == theirs[:2]
+
+
+def test_views_are_input_again(tmp_path):
+    """-n becomes the next main.cf and -M the next -M argument without any change of meaning."""
+    main_cf, master_cf = MAIN_FILES["debian"], STOCK_MASTER
+    shown = both(tmp_path, main_cf, master_cf, "-n")[1][1]
+    settings_only = "".join(line + "\n" for line in shown.splitlines() if not line.startswith("config_directory"))
+    assert both(tmp_path, settings_only, master_cf, "-n")[1][1] == shown
+    lines = both(tmp_path, main_cf, master_cf, "-M")[1][1].splitlines()
+    edits = [f"{line.split()[0]}/{line.split()[1]}={line}" for line in lines]
+    theirs, ours = both(tmp_path, main_cf, "", "-M", *edits, edits=True)
+    assert ours == theirs
+    assert both(tmp_path, main_cf, ours[4], "-M")[1][1].splitlines() == lines
+
+
+def test_a_correct_configuration_is_shown_without_a_word(tmp_path):
+    for arguments in (["-n"], ["-M"], ["-F"], ["-P"], ["-nx"], ["-d", "mydomain"], ["-j", "-n"]):
+        assert both(tmp_path, PLAIN, SMALL_MASTER, "-n")[1][2] == [], arguments
+
+
+def test_a_syntax_error_leaves_the_file_untouched(tmp_path):
+    broken = PLAIN + "no assignment\n"
+    for arguments in (["-e", "myorigin=x"], ["-X", "myhostname"], ["-#", "myhostname"]):
+        theirs, ours = both(tmp_path, broken, SMALL_MASTER, *arguments, edits=True)
+        assert ours[0] != 0 and ours[3] == broken, arguments
+    for arguments in (["-M", "x/unix=x unix y"], ["-F", "smtp/inet/chroot=q"], ["-P", "smtp/inet/a={b c}"]):
+        theirs, ours = both(tmp_path, PLAIN, SMALL_MASTER, *arguments, edits=True)
+        assert ours == theirs and ours[0] == 1 and ours[4] == SMALL_MASTER, arguments
+    (tmp_path / "ours" / "master.cf").write_text("broken\n")
+    assert run(OURS, tmp_path / "ours", "-F", "smtp/inet/chroot=y").returncode == 1
+    assert (tmp_path / "ours" / "master.cf").read_text() == "broken\n"
+
+
+def test_an_edit_keeps_permissions(tmp_path):
+    (tmp_path / "main.cf").write_text(PLAIN)
+    (tmp_path / "master.cf").write_text(SMALL_MASTER)
+    for name, arguments in (("main.cf", ["a=b"]), ("master.cf", ["-F", "smtp/inet/chroot=y"])):
+        os.chmod(tmp_path / name, 0o640)
+        assert run(OURS, tmp_path, *arguments).returncode == 0
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+
+
+def test_json_has_what_the_text_has(tmp_path):
+    (tmp_path / "main.cf").write_text(PLAIN + 'odd = "a\\ b\n')
+    (tmp_path / "master.cf").write_text(STOCK_MASTER)
+    document = json.loads(run(OURS, tmp_path, "-jn").stdout)
+    assert document == {name: value.strip() for name, value in settings(run(OURS, tmp_path, "-n").stdout).items()}
+    fields = json.loads(run(OURS, tmp_path, "-jF").stdout)
+    assert fields["smtp/inet"]["process_limit"] == "-" and fields["policy/unix"]["arguments"] == ["user=nobody", "argv=/usr/bin/policyd"]
+    assert json.loads(run(OURS, tmp_path, "-jP", "submission/inet/smtpd_sasl_auth_enable").stdout) == \
+        {"submission/inet": {"smtpd_sasl_auth_enable": "yes"}}
 
 
 STOCK_FILE = pathlib.Path("/usr/share/postfix/master.cf.dist")

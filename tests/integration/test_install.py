@@ -158,7 +158,11 @@ def test_set_permissions_makes_a_usable_system(root):
             if name in ("maildrop", "public"):
                 assert info.st_gid == group.gr_gid, name
         check = instance.postfix("check")
-        assert (check.returncode, check.stdout + check.stderr) == (0, "")
+        # The stock master.cf names programs that may not be there yet; nothing else may be said about a fresh installation.
+        missing = re.compile(r"warning: \S*/master\.cf, line [\d, ]+: no program (\S+)$")
+        said = [line for line in (check.stdout + check.stderr).splitlines()
+                if not (missing.search(line) and not os.path.exists(missing.search(line)[1]))]
+        assert (check.returncode, said) == (0, [])
         instance.start()
         assert not instance.log.find(r"warning: .*(?:not owned|writable|set-gid)")
         instance.stop()

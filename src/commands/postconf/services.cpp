@@ -217,25 +217,28 @@ std::string changed_line(const Options& options, const config::ServiceEntry& ent
     columns[static_cast<std::size_t>(field)] = change.value;
     return entry_line(columns);
   }
-  // Parameters: every instance of the name goes, a set one is put where the first was or behind the other options.
-  std::optional<std::size_t> place;
+  // Parameters: every instance of the name changes or goes; a new one is put behind the other options.
+  const std::string assignment = change.request.item + "=" + change.value;
+  bool found = false;
   std::size_t end = entry.options_end;
   for (std::size_t i = kFields.size(); i + 1 < end;) {
-    std::string_view assignment = columns[i + 1];
-    if (assignment.starts_with('{')) { assignment.remove_prefix(1); }
-    const std::string_view name = text::trim(assignment.substr(0, assignment.find('=')));
-    if (columns[i] == "-o" && (change.request.item == "*" || name == change.request.item)) {
-      place = place.value_or(i);
+    std::string_view present = columns[i + 1];
+    if (present.starts_with('{')) { present.remove_prefix(1); }
+    const bool named = text::trim(present.substr(0, present.find('='))) == change.request.item;
+    if (columns[i] == "-o" && named && options.edit) {
+      columns[i + 1] = assignment;
+      found = true;
+    } else if (columns[i] == "-o" && named) {
       columns.erase(columns.begin() + static_cast<std::ptrdiff_t>(i),
                     columns.begin() + static_cast<std::ptrdiff_t>(i + 2));
       end -= 2;
-    } else {
-      i += columns[i] == "-o" ? 2 : 1;
+      continue;
     }
+    i += columns[i] == "-o" ? 2 : 1;
   }
-  if (options.edit) {
-    const std::array<std::string, 2> words{"-o", change.request.item + "=" + change.value};
-    columns.insert(columns.begin() + static_cast<std::ptrdiff_t>(place.value_or(end)), words.begin(), words.end());
+  if (options.edit && !found) {
+    const std::array<std::string, 2> words{"-o", assignment};
+    columns.insert(columns.begin() + static_cast<std::ptrdiff_t>(end), words.begin(), words.end());
   }
   return entry_line(columns);
 }

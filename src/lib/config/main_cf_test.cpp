@@ -1,13 +1,16 @@
 // main.cf parsing and editing.
 #include "config/main_cf.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <random>
 #include <sys/stat.h>
 
 #include <gtest/gtest.h>
 
 #include "base/sys.hpp"
+#include "base/text.hpp"
 
 namespace stagepost::config {
 namespace {
@@ -122,6 +125,85 @@ TEST(EditMainCf, FileKeepsItsPermissions) {
   EXPECT_EQ(sys::stat(path)->st_mode & 07777U, 0640U);
   EXPECT_EQ(sys::list_directory(directory)->size(), 1U);
   std::filesystem::remove_all(directory);
+}
+
+/// Files of every kind of line, in a random order that a seed fixes.
+std::string random_file(std::mt19937& random, const std::vector<std::string>& names) {
+  std::string text;
+  const auto pick = [&](std::size_t limit) { return static_cast<std::size_t>(random() % limit); };
+  static const std::vector<std::string> kValues = {"",    "x",     "a, b", "$myhostname", "${x?{y}:{z}}",
+                                                   "#no", "a = b", "\"q"};
+  for (std::size_t lines = pick(20); lines > 0; --lines) {
+    const std::string& value = kValues[pick(kValues.size())];
+    switch (pick(6)) {
+      case 0:
+        text += "# comment " + value + "\n";
+        break;
+      case 1:
+        text += "   \t\n";
+        break;
+      case 2:
+        text += text.empty() ? "\n" : "  more " + value + "\n";
+        break;
+      default:
+        text += names[pick(names.size())] + (pick(2) != 0U ? " = " : "=") + value + "\n";
+    }
+  }
+  // White space led text needs a line before it.
+  text = "first = 1\n" + text;
+  if (pick(4) == 0 && !text.empty()) { text.pop_back(); }
+  return text;
+}
+
+std::string last_value(const MainCf& file, std::string_view name) {
+  std::string value = "(unset)";
+  for (const Setting& setting : file.settings) {
+    if (setting.name == name) { value = setting.value; }
+  }
+  return value;
+}
+
+TEST(EditMainCf, WhateverTheFileAnEditGivesTheValueAndChangesNoOtherLine) {
+  const std::vector<std::string> names = {"alpha", "beta", "gamma"};
+  const std::vector<std::string> values = {"", "v", "new, value", "$beta", "${alpha?{x}}", "= x", "# y"};
+  for (unsigned seed = 0; seed < 2000; ++seed) {
+    std::mt19937 random(seed);
+    const std::string before = random_file(random, names);
+    const std::string& name = names[random() % names.size()];
+    const std::string& value = values[random() % values.size()];
+    const auto kind = static_cast<Edit::Kind>(random() % 3);
+    const std::vector<Edit> edits{{kind, name, kind == Edit::Kind::set ? value : ""}};
+    const auto after = edit_main_cf(before, "main.cf", edits);
+    ASSERT_TRUE(after.has_value()) << seed;
+    const auto old_file = parse_main_cf(before, "main.cf");
+    const auto new_file = parse_main_cf(*after, "main.cf");
+    ASSERT_TRUE(old_file && new_file) << seed << "\n" << *after;
+    EXPECT_EQ(last_value(*new_file, name), kind == Edit::Kind::set ? value : "(unset)") << seed << "\n" << *after;
+    for (const std::string& other : names) {
+      if (other != name) { EXPECT_EQ(last_value(*new_file, other), last_value(*old_file, other)) << seed; }
+    }
+    // Lines that do not belong to the name are all there, in their order.
+    std::vector<std::string> kept;
+    bool concerned = false;
+    for (const std::string_view line : text::split_exact(before, '\n')) {
+      const std::string_view trimmed = text::trim(line);
+      if (trimmed.empty() || trimmed.front() == '#') {
+        if (!trimmed.empty()) { kept.emplace_back(line); }
+        continue;
+      }
+      if (!text::is_space(line.front())) { concerned = text::trim(line.substr(0, line.find('='))) == name; }
+      if (!concerned) { kept.emplace_back(line); }
+    }
+    const auto lines = text::split_exact(*after, '\n');
+    auto at = lines.begin();
+    for (const std::string& line : kept) {
+      at = std::find(at, lines.end(), std::string_view(line));
+      ASSERT_NE(at, lines.end()) << seed << ": lost \"" << line << "\"\n" << *after;
+      ++at;
+    }
+    // The same edit again changes nothing.
+    if (kind == Edit::Kind::set) { EXPECT_EQ(edit_main_cf(*after, "main.cf", edits).value(), *after) << seed; }
+  }
 }
 
 }  // namespace

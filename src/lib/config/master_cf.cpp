@@ -211,8 +211,9 @@ struct EntryParser {
     std::string_view wakeup = columns[5];
     entry.wakeup_only_if_used = wakeup.ends_with('?');
     if (entry.wakeup_only_if_used) { wakeup = wakeup == "-?" ? wakeup : wakeup.substr(0, wakeup.size() - 1); }
-    SP_TRY(const auto seconds, parse_column_count(wakeup, "wakeup"));
-    entry.wakeup = std::chrono::seconds(seconds.value_or(0));
+    const auto seconds = parse_column_count(wakeup, "wakeup");
+    if (!seconds) { return failure(fmt::format("invalid wakeup field \"{}\"", printable(columns[5]))); }
+    entry.wakeup = std::chrono::seconds(seconds->value_or(0));
     SP_TRY(entry.maxproc, parse_column_count(columns[6], "process_limit"));
     entry.command = columns[7];
     entry.columns = std::move(columns);
