@@ -3,17 +3,16 @@
 // pairs.
 #include "maps/cdb_file.hpp"
 
-#include <array>
 #include <cdb.h>
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
-#include <unordered_set>
 
 #include <fmt/format.h>
 
 #include "base/sys.hpp"
+#include "maps/entry_buffer.hpp"
 #include "maps/file_replacement.hpp"
+#include "maps/mapped_file.hpp"
 #include "maps/watched_file.hpp"
 
 namespace stagepost::maps {
@@ -23,7 +22,6 @@ constexpr std::uint32_t kIndexSize = 2048;
 
 std::uint32_t number_at(const char* bytes) { return ::cdb_unpack(reinterpret_cast<const unsigned char*>(bytes)); }
 
-/// One open file: its index is in memory, the rest is read where it is needed.
 class CdbReader {
  public:
   static Result<CdbReader> open(const std::string& path) {
@@ -31,124 +29,88 @@ class CdbReader {
     if (!fd) { return errno_failure(fd.error().code.value(), "open database " + path); }
     SP_TRY(const struct stat status, sys::fstat(fd->get()));
     if (S_ISDIR(status.st_mode)) { return errno_failure(EISDIR, "open database " + path); }
-    CdbReader reader(*std::move(fd), path);
     if (!S_ISREG(status.st_mode) || status.st_size < kIndexSize || status.st_size > UINT32_MAX) {
       return failure(fmt::format("open database {}: not a cdb file", path));
     }
-    reader.size_ = static_cast<std::uint32_t>(status.st_size);
-    SP_TRY(reader.read(reader.index_.data(), kIndexSize, 0));
-    reader.records_end_ = reader.size_;
+    SP_TRY(MappedFile file, MappedFile::open(fd->get(), path));
+    CdbReader reader(std::move(file), path);
+    reader.records_end_ = reader.bytes().size();
     for (std::size_t i = 0; i < 256; ++i) {
-      const std::uint32_t at = number_at(&reader.index_[i * 8]);
-      const std::uint32_t slots = number_at(&reader.index_[i * 8 + 4]);
-      if (at < kIndexSize || at > reader.size_ || slots > (reader.size_ - at) / 8) {
+      const std::size_t at = reader.number(i * 8);
+      const std::size_t slots = reader.number(i * 8 + 4);
+      if (at < kIndexSize || at > reader.bytes().size() || slots > (reader.bytes().size() - at) / 8) {
         return failure(fmt::format("open database {}: not a cdb file, or a truncated one", path));
       }
       reader.records_end_ = std::min(reader.records_end_, at);
     }
+    if (reader.file_.damaged()) { return reader.damaged(); }
     return reader;
   }
 
   Result<Found> find(std::string_view key) const {
-    const auto hash = ::cdb_hash(key.data(), static_cast<unsigned>(key.size()));
-    const char* entry = &index_[std::size_t{hash & 0xFFU} * 8];
-    const std::uint32_t table = number_at(entry);
-    const std::uint32_t slots = number_at(entry + 4);
-    if (slots == 0) { return Found{}; }
-    // Half of the slots are empty, so the wanted one is near: a few are read at once.
-    constexpr std::uint32_t kAtOnce = 8;
-    std::array<char, std::size_t{kAtOnce} * 8> some{};
-    std::uint32_t slot = (hash >> 8U) % slots;
-    for (std::uint32_t seen = 0; seen < slots;) {
-      const std::uint32_t count = std::min({kAtOnce, slots - slot, slots - seen});
-      SP_TRY(read(some.data(), std::size_t{count} * 8, table + slot * 8));
-      for (std::uint32_t i = 0; i < count; ++i) {
-        const std::uint32_t position = number_at(&some[std::size_t{i} * 8 + 4]);
-        if (position == 0) { return Found{}; }
-        if (number_at(&some[std::size_t{i} * 8]) != hash) { continue; }
-        SP_TRY(Found found, record(position, key));
-        if (found) { return found; }
-      }
-      seen += count;
-      slot = slot + count == slots ? 0 : slot + count;
-    }
-    return Found{};
+    auto found = search(key);
+    if (file_.damaged()) { return damaged(); }
+    return found;
   }
 
   Result<> each(const Visit& visit) const {
-    std::string bytes;
-    for (std::uint32_t at = kIndexSize; at < records_end_;) {
-      SP_TRY(const auto sizes, sizes_at(at));
-      bytes.resize(std::size_t{sizes.first} + sizes.second);
-      SP_TRY(read(bytes.data(), bytes.size(), at + 8));
-      SP_TRY(visit(std::string_view(bytes).substr(0, sizes.first), std::string_view(bytes).substr(sizes.first)));
-      at += 8 + sizes.first + sizes.second;
+    for (std::size_t at = kIndexSize; at < records_end_;) {
+      SP_TRY(const auto entry, record(at));
+      const std::string key(entry.first);
+      const std::string value(entry.second);
+      if (file_.damaged()) { return damaged(); }
+      SP_TRY(visit(key, value));
+      at += 8 + key.size() + value.size();
     }
     return {};
   }
 
  private:
-  CdbReader(unique_fd fd, const std::string& path) : fd_(std::move(fd)), path_(path) {}
+  CdbReader(MappedFile file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
+
+  std::string_view bytes() const { return file_.bytes(); }
+  std::uint32_t number(std::size_t at) const { return number_at(bytes().data() + at); }
 
   std::unexpected<Error> damaged() const {
     return failure(fmt::format("read {}: damaged database", path_), std::errc::io_error);
   }
 
-  Result<> read(char* to, std::size_t size, std::uint32_t offset) const {
-    while (size > 0) {
-      SP_TRY(const std::size_t got, sys::pread(fd_.get(), {to, size}, offset));
-      if (got == 0) { return damaged(); }
-      to += got;
-      size -= got;
-      offset += static_cast<std::uint32_t>(got);
+  Result<Found> search(std::string_view key) const {
+    const auto hash = ::cdb_hash(key.data(), static_cast<unsigned>(key.size()));
+    const std::size_t table = number(std::size_t{hash & 0xFFU} * 8);
+    const std::size_t slots = number(std::size_t{hash & 0xFFU} * 8 + 4);
+    if (slots == 0) { return Found{}; }
+    if (table > bytes().size() || slots > (bytes().size() - table) / 8) { return damaged(); }
+    std::size_t slot = (hash >> 8U) % slots;
+    for (std::size_t seen = 0; seen < slots; ++seen) {
+      const std::size_t position = number(table + slot * 8 + 4);
+      if (position == 0) { return Found{}; }
+      if (number(table + slot * 8) == hash) {
+        SP_TRY(const auto entry, record(position));
+        if (entry.first == key) {
+          if (entry.second.size() > kValueLimit + 1) {
+            return failure(fmt::format("read {}: value is too long", path_), std::errc::value_too_large);
+          }
+          return Found{std::string(entry.second)};
+        }
+      }
+      slot = slot + 1 == slots ? 0 : slot + 1;
     }
-    return {};
+    return Found{};
   }
 
-  Result<std::pair<std::uint32_t, std::uint32_t>> check_sizes(std::uint32_t at, const char* header) const {
-    const std::uint32_t key = number_at(header);
-    const std::uint32_t value = number_at(header + 4);
-    if (std::uint64_t{at} + 8 + key + value > records_end_) { return damaged(); }
-    return std::pair(key, value);
+  /// Key and value.
+  Result<std::pair<std::string_view, std::string_view>> record(std::size_t at) const {
+    if (at < kIndexSize || at + 8 > records_end_) { return damaged(); }
+    const std::size_t key = number(at);
+    const std::size_t value = number(at + 4);
+    if (at + 8 + key + value > records_end_) { return damaged(); }
+    return std::pair(bytes().substr(at + 8, key), bytes().substr(at + 8 + key, value));
   }
 
-  Result<std::pair<std::uint32_t, std::uint32_t>> sizes_at(std::uint32_t at) const {
-    if (at < kIndexSize || std::uint64_t{at} + 8 > records_end_) { return damaged(); }
-    std::array<char, 8> header{};
-    SP_TRY(read(header.data(), header.size(), at));
-    return check_sizes(at, header.data());
-  }
-
-  /// The value of the record at `at` if its key is `key`. Most records come with one read.
-  Result<Found> record(std::uint32_t at, std::string_view key) const {
-    if (at < kIndexSize || std::uint64_t{at} + 8 > records_end_) { return damaged(); }
-    std::array<char, 512> start{};
-    const std::size_t have = std::min<std::size_t>(start.size(), records_end_ - at);
-    SP_TRY(read(start.data(), have, at));
-    SP_TRY(const auto sizes, check_sizes(at, start.data()));
-    const auto [key_size, value_size] = sizes;
-    if (key_size != key.size()) { return Found{}; }
-    const std::size_t whole = 8 + std::size_t{key_size} + value_size;
-    if (whole <= have) {
-      const std::string_view bytes(start.data(), whole);
-      if (bytes.substr(8, key_size) != key) { return Found{}; }
-      return Found{std::string(bytes.substr(8 + std::size_t{key_size}))};
-    }
-    if (value_size > kValueLimit + 1) {
-      return failure(fmt::format("read {}: value is too long", path_), std::errc::value_too_large);
-    }
-    std::string bytes(whole, '\0');
-    SP_TRY(read(bytes.data(), whole, at));
-    if (std::string_view(bytes).substr(8, key_size) != key) { return Found{}; }
-    bytes.erase(0, 8 + std::size_t{key_size});
-    return Found{std::move(bytes)};
-  }
-
-  unique_fd fd_;
+  MappedFile file_;
   std::string path_;
-  std::uint32_t size_ = 0;
-  std::uint32_t records_end_ = 0;
-  std::array<char, kIndexSize> index_{};
+  std::size_t records_end_ = 0;
 };
 
 std::string_view without_nul(std::string_view bytes) {
@@ -168,14 +130,14 @@ class CdbTable final : public Table {
   std::optional<Result<Found>> find_now(std::string_view key) override {
     refresh();
     for (const bool with_nul : {false, true}) {
-      if ((with_nul && context_.nul == TrailingNul::without) || (!with_nul && context_.nul == TrailingNul::with)) {
-        continue;
-      }
+      if ((with_nul && nul_ == TrailingNul::without) || (!with_nul && nul_ == TrailingNul::with)) { continue; }
       stored_.assign(key);
       if (with_nul) { stored_.push_back('\0'); }
       auto found = reader_.find(stored_);
       if (!found) { return found; }
       if (*found) {
+        // Keys that end as is usual for the type do so in the whole file, but for NIS marks: one form is enough then.
+        if (!with_nul) { nul_ = TrailingNul::without; }
         if ((**found).ends_with('\0')) { (**found).pop_back(); }
         return found;
       }
@@ -201,6 +163,7 @@ class CdbTable final : public Table {
     auto fresh = CdbReader::open(file_.path());
     if (fresh) {
       reader_ = *std::move(fresh);
+      nul_ = context_.nul;
     } else {
       context_.warning(
           fmt::format("{}: cannot read the changed table, using the old one: {}", name(), fresh.error().message()));
@@ -211,6 +174,7 @@ class CdbTable final : public Table {
   WatchedFile file_;
   CdbReader reader_;
   OpenContext context_;
+  TrailingNul nul_ = context_.nul;
   std::string stored_;
 };
 
@@ -224,7 +188,7 @@ class CdbWriter final : public TableWriter {
     if (file.in_place()) { return errno_failure(EACCES, "open database " + file.working_path() + ".tmp"); }
     auto fd = sys::open(file.working_path(), O_RDWR);
     if (!fd) { return std::unexpected(std::move(fd).error()); }
-    std::unique_ptr<CdbWriter> writer(new CdbWriter(std::move(file), *std::move(fd), options.nul));
+    std::unique_ptr<CdbWriter> writer(new CdbWriter(std::move(file), *std::move(fd), options));
     if (::cdb_make_start(&writer->make_, writer->fd_.get()) != 0) { return writer->broken(); }
     writer->started_ = true;
     return writer;
@@ -240,7 +204,7 @@ class CdbWriter final : public TableWriter {
   }
 
   Result<bool> put_raw(std::string_view key, std::string_view value, Existing existing) override {
-    const bool fresh = keys_.emplace(key).second;
+    const bool fresh = keys_.put(key, {}, false);
     if (!fresh && existing == Existing::keep) { return false; }
     const auto key_size = static_cast<unsigned>(key.size());
     const auto value_size = static_cast<unsigned>(value.size());
@@ -261,8 +225,8 @@ class CdbWriter final : public TableWriter {
   }
 
  private:
-  CdbWriter(FileReplacement file, unique_fd fd, TrailingNul nul)
-      : file_(std::move(file)), fd_(std::move(fd)), nul_(nul) {}
+  CdbWriter(FileReplacement file, unique_fd fd, const Options& options)
+      : file_(std::move(file)), fd_(std::move(fd)), nul_(options.nul), keys_(options.expected_entries) {}
 
   std::unexpected<Error> broken() const { return errno_failure("error updating " + file_.path()); }
 
@@ -272,7 +236,7 @@ class CdbWriter final : public TableWriter {
   struct cdb_make make_{};
   bool started_ = false;
   /// The library would read the file back for each key.
-  std::unordered_set<std::string> keys_;
+  EntryBuffer keys_;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Indexed files that are damaged, truncated or replaced while they are open, and types that come from modules.
 #include <fcntl.h>
+#include <map>
 #include <random>
 #include <set>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include "base/sys.hpp"
 #include "maps/context.hpp"
+#include "maps/entry_buffer.hpp"
 #include "maps/module_loading.hpp"
 #include "maps/table_builder.hpp"
 #include "maps/table_fixture.hpp"
@@ -131,6 +133,34 @@ TEST_P(Databases, NoDamageOfTheFileHarmsItsReader) {
 
 INSTANTIATE_TEST_SUITE_P(Embedded, Databases, ::testing::Values("lmdb", "cdb"),
                          [](const auto& info) { return info.param; });
+
+TEST(EntryBuffer, KeepsOneOfEachKeyAndGivesThemInOrder) {
+  EntryBuffer buffer(0);
+  for (int i = 0; i < 3000; ++i) {
+    EXPECT_TRUE(buffer.put(fmt::format("{:04}", 7 * i % 3000), std::to_string(i), false));
+  }
+  EXPECT_FALSE(buffer.put("0007", "x", false));
+  EXPECT_TRUE(buffer.put("0014", "over", true));
+  EXPECT_TRUE(buffer.erase("0021"));
+  EXPECT_FALSE(buffer.erase("0021"));
+  EXPECT_FALSE(buffer.erase("none"));
+  EXPECT_TRUE(buffer.erase("0028"));
+  EXPECT_TRUE(buffer.put("0028", "again", false));
+  std::map<std::string, std::string> all;
+  std::string last;
+  EXPECT_EQ(buffer.each_sorted([&](std::string_view key, std::string_view value) {
+    EXPECT_LT(last, key);
+    last = key;
+    all.emplace(key, value);
+    return 0;
+  }),
+            0);
+  EXPECT_EQ(all.size(), 2999U);
+  EXPECT_EQ(all["0007"], "1");
+  EXPECT_EQ(all["0014"], "over");
+  EXPECT_EQ(all["0028"], "again");
+  EXPECT_EQ(buffer.each_sorted([](std::string_view, std::string_view) { return 5; }), 5);
+}
 
 TEST_F(Tables, CdbTablesAreOnlyBuiltAsAWhole) {
   write("t", "a 1\n");

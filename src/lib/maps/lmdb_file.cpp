@@ -12,6 +12,7 @@
 
 #include "base/defer.hpp"
 #include "base/sys.hpp"
+#include "maps/entry_buffer.hpp"
 #include "maps/file_replacement.hpp"
 #include "maps/lmdb_reader.hpp"
 #include "maps/watched_file.hpp"
@@ -79,15 +80,15 @@ class LmdbTable final : public Table {
   std::optional<Result<Found>> find_now(std::string_view key) override {
     reopen_if_replaced();
     for (const bool with_nul : {true, false}) {
-      if ((with_nul && context_.nul == TrailingNul::without) || (!with_nul && context_.nul == TrailingNul::with)) {
-        continue;
-      }
+      if ((with_nul && nul_ == TrailingNul::without) || (!with_nul && nul_ == TrailingNul::with)) { continue; }
       stored_.assign(key);
       if (with_nul) { stored_.push_back('\0'); }
       if (stored_.empty() || stored_.size() > kStoredKeyLimit) { continue; }
       auto found = reader_.find(stored_);
       if (!found) { return found; }
       if (*found) {
+        // Keys that end as is usual for the type do so in the whole file, but for NIS marks: one form is enough then.
+        if (with_nul) { nul_ = TrailingNul::with; }
         if ((**found).ends_with('\0')) { (**found).pop_back(); }
         return found;
       }
@@ -150,6 +151,7 @@ class LmdbTable final : public Table {
       auto fresh = open_reader(file_.path());
       if (fresh) {
         reader_ = *std::move(fresh);
+        nul_ = context_.nul;
       } else {
         context_.warning(
             fmt::format("{}: cannot read the changed table, using the old one: {}", name(), fresh.error().message()));
@@ -161,6 +163,7 @@ class LmdbTable final : public Table {
   WatchedFile file_;
   LmdbReader reader_;
   OpenContext context_;
+  TrailingNul nul_ = context_.nul;
   std::string stored_;
 };
 
@@ -209,8 +212,9 @@ struct LmdbWriter::State {
   Txn txn;
   MDB_dbi dbi = 0;
   bool repeatable = true;
-  std::vector<Operation> done;  ///< if repeatable: to be repeated when the map must grow
-  bool clear = false;           ///< in place of a new file: the transaction starts by dropping all entries
+  std::vector<Operation> done;         ///< if repeatable: to be repeated when the map must grow
+  std::optional<EntryBuffer> entries;  ///< of a new file, which commit() writes in key order
+  bool clear = false;                  ///< in place of a new file: the transaction starts by dropping all entries
 
   ~State() {
     txn.reset();
@@ -262,8 +266,30 @@ struct LmdbWriter::State {
     }
   }
 
+  /// Of a new file.
+  Result<> write_entries() {
+    MDB_cursor* cursor = nullptr;
+    int code = ::mdb_cursor_open(txn.get(), dbi, &cursor);
+    if (code == MDB_SUCCESS) {
+      code = entries->each_sorted([&](std::string_view key, std::string_view value) {
+        MDB_val stored_key = value_of(key);
+        MDB_val stored_value = value_of(value);
+        return ::mdb_cursor_put(cursor, &stored_key, &stored_value, MDB_APPEND);
+      });
+      ::mdb_cursor_close(cursor);
+    }
+    return code == MDB_SUCCESS ? Result<>{} : Result<>(lmdb_failure(code, what()));
+  }
+
   /// True when it took effect, false for "already there" and "not there".
   Result<bool> apply(Operation operation) {
+    if (entries) {
+      if (operation.kind == Operation::Kind::erase) { return entries->erase(operation.key); }
+      if (operation.key.empty() || operation.key.size() > kStoredKeyLimit) {
+        return lmdb_failure(MDB_BAD_VALSIZE, what());
+      }
+      return entries->put(operation.key, operation.value, operation.kind == Operation::Kind::put_over);
+    }
     for (;;) {
       const int code = run(operation);
       if (code == MDB_SUCCESS) {
@@ -300,6 +326,7 @@ Result<std::unique_ptr<LmdbWriter>> LmdbWriter::open(const std::string& path, co
     if (roomy) {
       state->env = *std::move(roomy);
       state->repeatable = false;
+      state->entries.emplace(options.expected_entries);
     }
   }
   if (!state->env) {
@@ -337,6 +364,7 @@ Result<bool> LmdbWriter::erase(std::string_view key) {
 }
 
 Result<> LmdbWriter::commit() {
+  if (state_->entries) { SP_TRY(state_->write_entries()); }
   for (;;) {
     const int code = ::mdb_txn_commit(state_->txn.release());
     if (code == MDB_SUCCESS) { break; }

@@ -115,78 +115,84 @@ Result<LmdbReader::Meta> LmdbReader::read_meta() const {
   return meta;
 }
 
-Result<std::shared_ptr<const LmdbReader::Page>> LmdbReader::load(const Meta& meta, PageNumber number) const {
-  if (number > meta.last_page || number < 2) { return damaged(fmt::format("no page {}", number)); }
-  auto page = std::make_shared<Page>();
-  page->bytes.resize(meta.page_size);
-  char* bytes = page->bytes.data();
-  SP_TRY(read_exactly(bytes, meta.page_size, number * meta.page_size));
+Result<> LmdbReader::load(PageNumber number, Page& page) const {
+  page.number = 0;
+  if (number > meta_.last_page || number < 2) { return damaged(fmt::format("no page {}", number)); }
+  if (page.size != meta_.page_size) {
+    page.bytes = std::make_unique_for_overwrite<char[]>(meta_.page_size);
+    page.size = meta_.page_size;
+  }
+  char* bytes = page.bytes.get();
+  SP_TRY(read_exactly(bytes, page.size, number * page.size));
   const auto flags = number_at<std::uint16_t>(bytes, 10);
   const std::size_t lower = number_at<std::uint16_t>(bytes, 12);
-  const std::size_t upper = number_at<std::uint16_t>(bytes, 14);
-  page->leaf = (flags & kLeaf) != 0;
-  if (number_at<std::uint64_t>(bytes, 0) != number || page->leaf == ((flags & kBranch) != 0) ||
-      (flags & (kOverflow | kMeta)) != 0 || lower < kPageHeader || lower > upper || upper > meta.page_size) {
+  page.first_node = number_at<std::uint16_t>(bytes, 14);
+  page.leaf = (flags & kLeaf) != 0;
+  if (number_at<std::uint64_t>(bytes, 0) != number || page.leaf == ((flags & kBranch) != 0) ||
+      (flags & (kOverflow | kMeta)) != 0 || lower < kPageHeader || lower > page.first_node ||
+      page.first_node > page.size) {
     return damaged(fmt::format("page {}", number));
   }
-  page->nodes.resize((lower - kPageHeader) / 2);
-  std::memcpy(page->nodes.data(), bytes + kPageHeader, page->nodes.size() * 2);
-  for (const std::size_t at : page->nodes) {
-    if (at < upper || at + kNodeHeader > meta.page_size ||
-        at + kNodeHeader + number_at<std::uint16_t>(bytes, at + 6) > meta.page_size) {
-      return damaged(fmt::format("page {}", number));
-    }
-  }
-  return page;
+  page.nodes = (lower - kPageHeader) / 2;
+  page.number = number;
+  return {};
 }
 
-Result<std::shared_ptr<const LmdbReader::Page>> LmdbReader::page(PageNumber number) {
-  Slot& slot = cache_[number % kSlots];
-  if (slot.page && slot.number == number) { return slot.page; }
-  SP_TRY(auto loaded, load(meta_, number));
-  slot = {.number = number, .page = loaded};
-  return loaded;
+Result<const LmdbReader::Page*> LmdbReader::page(PageNumber number, bool leaf) {
+  Page& slot = leaf ? leaves_[number % kLeafSlots] : branches_[number % kBranchSlots];
+  if (slot.number != number) { SP_TRY(load(number, slot)); }
+  if (slot.leaf != leaf) { return damaged(fmt::format("page {} is not where it should be", number)); }
+  return &slot;
+}
+
+void LmdbReader::forget_pages() {
+  for (Page& page : branches_) { page.number = 0; }
+  for (Page& page : leaves_) { page.number = 0; }
 }
 
 Result<LmdbReader::Node> LmdbReader::node(const Page& page, std::size_t index) const {
-  if (index >= page.nodes.size()) { return damaged("empty page"); }
-  const char* bytes = page.bytes.data();
-  const std::size_t at = page.nodes[index];
+  if (index >= page.nodes) { return damaged("empty page"); }
+  const char* bytes = page.bytes.get();
+  const std::size_t at = number_at<std::uint16_t>(bytes, kPageHeader + 2 * index);
+  if (at < page.first_node || at + kNodeHeader > page.size) { return damaged(fmt::format("page {}", page.number)); }
   const std::size_t key_size = number_at<std::uint16_t>(bytes, at + 6);
+  if (at + kNodeHeader + key_size > page.size) { return damaged(fmt::format("page {}", page.number)); }
   return Node{.key = {bytes + at + kNodeHeader, key_size},
               .low = number_at<std::uint32_t>(bytes, at),
               .flags = number_at<std::uint16_t>(bytes, at + 4),
               .data = at + kNodeHeader + key_size};
 }
 
-Result<std::string> LmdbReader::value_of(const Meta& meta, const Page& page, const Node& node) const {
+Result<std::string> LmdbReader::value_of(const Page& page, const Node& node) const {
   if ((node.flags & (kSubDatabase | kDuplicates)) != 0) { return damaged("it holds more than one table"); }
   const std::size_t size = node.low;
   if (size > kValueLimit + 1) {
     return failure(fmt::format("read {}: value is too long", path_), std::errc::value_too_large);
   }
   if ((node.flags & kBigValue) == 0) {
-    if (node.data + size > page.bytes.size()) { return damaged("value ends outside its page"); }
-    return std::string(page.bytes.data() + node.data, size);
+    if (node.data + size > page.size) { return damaged("value ends outside its page"); }
+    return std::string(page.bytes.get() + node.data, size);
   }
-  if (node.data + 8 > page.bytes.size()) { return damaged("value ends outside its page"); }
-  const auto number = number_at<std::uint64_t>(page.bytes.data(), node.data);
-  const std::uint64_t pages = (kPageHeader + size + meta.page_size - 1) / meta.page_size;
-  if (number < 2 || number > meta.last_page || pages > meta.last_page - number + 1) { return damaged("overflow page"); }
+  if (node.data + 8 > page.size) { return damaged("value ends outside its page"); }
+  const auto number = number_at<std::uint64_t>(page.bytes.get(), node.data);
+  const std::uint64_t pages = (kPageHeader + size + meta_.page_size - 1) / meta_.page_size;
+  if (number < 2 || number > meta_.last_page || pages > meta_.last_page - number + 1) {
+    return damaged("overflow page");
+  }
   std::string value(size, '\0');
-  SP_TRY(read_exactly(value.data(), size, number * meta.page_size + kPageHeader));
+  SP_TRY(read_exactly(value.data(), size, number * meta_.page_size + kPageHeader));
   return value;
 }
 
 Result<Found> LmdbReader::search(std::string_view key) {
   if (meta_.root == kNoPage) { return Found{}; }
   PageNumber number = meta_.root;
-  for (std::uint32_t level = 0; level < std::max(meta_.depth, 1U); ++level) {
-    SP_TRY(const auto current, page(number));
-    if (current->nodes.empty()) { return damaged("empty page"); }
+  const std::uint32_t depth = std::max(meta_.depth, 1U);
+  for (std::uint32_t level = 1; level <= depth; ++level) {
+    SP_TRY(const Page* current, page(number, level == depth));
     // The first node whose key is not less; in a branch page the first node stands for everything below the second.
     std::size_t low = current->leaf ? 0 : 1;
-    std::size_t high = current->nodes.size();
+    std::size_t high = current->nodes;
     bool equal = false;
     while (low < high) {
       const std::size_t middle = low + (high - low) / 2;
@@ -202,13 +208,13 @@ Result<Found> LmdbReader::search(std::string_view key) {
     if (current->leaf) {
       if (!equal) { return Found{}; }
       SP_TRY(const Node entry, node(*current, low));
-      SP_TRY(std::string value, value_of(meta_, *current, entry));
+      SP_TRY(std::string value, value_of(*current, entry));
       return Found{std::move(value)};
     }
     SP_TRY(const Node branch, node(*current, equal ? low : low - 1));
     number = branch.low | (std::uint64_t{branch.flags} << 32U);
   }
-  return damaged("it is too deep");
+  return damaged("it has no leaves");
 }
 
 Result<Found> LmdbReader::find(std::string_view key) {
@@ -217,19 +223,24 @@ Result<Found> LmdbReader::find(std::string_view key) {
     // A commit does not touch the pages of the state before it, only older ones: what was read counts if no commit
     // came in between.
     SP_TRY(const Meta now, read_meta());
-    if (now == meta_) { return found; }
+    if (now == meta_) {
+      // What a damaged file said may have been repaired by the next time.
+      if (!found) { forget_pages(); }
+      return found;
+    }
     meta_ = now;
-    std::ranges::fill(cache_, Slot{});
+    forget_pages();
   }
   return failure(fmt::format("read {}: it changes all the time", path_), std::errc::resource_unavailable_try_again);
 }
 
 Result<> LmdbReader::walk(PageNumber number, std::uint32_t depth, const Visit& visit) const {
-  SP_TRY(const auto current, load(meta_, number));
-  for (std::size_t i = 0; i < current->nodes.size(); ++i) {
-    SP_TRY(const Node entry, node(*current, i));
-    if (current->leaf) {
-      SP_TRY(const std::string value, value_of(meta_, *current, entry));
+  Page current;
+  SP_TRY(load(number, current));
+  for (std::size_t i = 0; i < current.nodes; ++i) {
+    SP_TRY(const Node entry, node(current, i));
+    if (current.leaf) {
+      SP_TRY(const std::string value, value_of(current, entry));
       SP_TRY(visit(entry.key, value));
     } else {
       if (depth <= 1) { return damaged("it is too deep"); }
@@ -241,7 +252,7 @@ Result<> LmdbReader::walk(PageNumber number, std::uint32_t depth, const Visit& v
 
 Result<> LmdbReader::each(const Visit& visit) {
   SP_TRY(meta_, read_meta());
-  std::ranges::fill(cache_, Slot{});
+  forget_pages();
   return meta_.root == kNoPage ? Result<>{} : walk(meta_.root, std::max(meta_.depth, 1U), visit);
 }
 

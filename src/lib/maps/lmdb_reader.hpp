@@ -42,8 +42,11 @@ class LmdbReader {
   };
   using PageNumber = std::uint64_t;
   struct Page {
-    std::vector<char> bytes;
-    std::vector<std::uint16_t> nodes;  ///< where each node starts, checked
+    PageNumber number = 0;  ///< 0: nothing read yet
+    std::unique_ptr<char[]> bytes;
+    std::size_t size = 0;
+    std::size_t nodes = 0;
+    std::size_t first_node = 0;  ///< where the nodes begin
     bool leaf = false;
   };
   struct Node {
@@ -52,28 +55,28 @@ class LmdbReader {
     std::uint16_t flags = 0;  ///< branch: page number, bits 32-47
     std::size_t data = 0;     ///< offset of the value in the page
   };
-  struct Slot {
-    PageNumber number = 0;
-    std::shared_ptr<const Page> page;
-  };
-
   LmdbReader(unique_fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
   [[nodiscard]] std::unexpected<Error> damaged(std::string_view what) const;
   [[nodiscard]] Result<Meta> read_meta() const;
   [[nodiscard]] Result<> read_exactly(char* to, std::size_t size, std::uint64_t offset) const;
-  [[nodiscard]] Result<std::shared_ptr<const Page>> load(const Meta& meta, PageNumber number) const;
-  [[nodiscard]] Result<std::shared_ptr<const Page>> page(PageNumber number);
+  [[nodiscard]] Result<> load(PageNumber number, Page& page) const;
+  /// Valid until the next call.
+  [[nodiscard]] Result<const Page*> page(PageNumber number, bool leaf);
+  void forget_pages();
   [[nodiscard]] Result<Node> node(const Page& page, std::size_t index) const;
-  [[nodiscard]] Result<std::string> value_of(const Meta& meta, const Page& page, const Node& node) const;
+  [[nodiscard]] Result<std::string> value_of(const Page& page, const Node& node) const;
   [[nodiscard]] Result<Found> search(std::string_view key);
   [[nodiscard]] Result<> walk(PageNumber number, std::uint32_t depth, const Visit& visit) const;
 
   unique_fd fd_;
   std::string path_;
   Meta meta_;
-  /// Pages of the state `meta_`, by number modulo its size: 1 MB at most for the usual page size.
-  static constexpr std::size_t kSlots = 256;
-  std::vector<Slot> cache_ = std::vector<Slot>(kSlots);
+  /// Pages of the state `meta_`, by number modulo the size: 2 MB at most for the usual page size. Branches have a part
+  /// of their own, as every search needs them.
+  static constexpr std::size_t kBranchSlots = 256;
+  static constexpr std::size_t kLeafSlots = 256;
+  std::vector<Page> branches_ = std::vector<Page>(kBranchSlots);
+  std::vector<Page> leaves_ = std::vector<Page>(kLeafSlots);
 };
 
 }  // namespace stagepost::maps

@@ -63,7 +63,7 @@ class PcreMatcher final : public Matcher {
                                          &offset, nullptr));
     if (!matcher->code_) { return failure(fmt::format("error in regex at offset {}: {}", offset, error_text(error))); }
     // Without JIT (no support, or no memory that may be executed) the interpreter does the same, slower.
-    (void)::pcre2_jit_compile(matcher->code_.get(), PCRE2_JIT_COMPLETE);
+    matcher->jit_ = ::pcre2_jit_compile(matcher->code_.get(), PCRE2_JIT_COMPLETE) == 0;
     matcher->data_.reset(::pcre2_match_data_create_from_pattern(matcher->code_.get(), nullptr));
     matcher->context_.reset(::pcre2_match_context_create(nullptr));
     if (!matcher->data_ || !matcher->context_) { return failure("out of memory", std::errc::not_enough_memory); }
@@ -74,8 +74,13 @@ class PcreMatcher final : public Matcher {
 
   Result<bool> matches(std::string_view subject, Groups* groups) const override {
     const std::string_view safe = subject.data() == nullptr ? std::string_view("") : subject;
-    const int count = ::pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(safe.data()), safe.size(), 0, 0,
-                                    data_.get(), context_.get());
+    const auto* text = reinterpret_cast<PCRE2_SPTR>(safe.data());
+    int count = PCRE2_ERROR_JIT_STACKLIMIT;
+    if (jit_) { count = ::pcre2_jit_match(code_.get(), text, safe.size(), 0, 0, data_.get(), context_.get()); }
+    if (count == PCRE2_ERROR_JIT_STACKLIMIT) {
+      // The interpreter has memory where the compiled code has a small stack.
+      count = ::pcre2_match(code_.get(), text, safe.size(), 0, PCRE2_NO_JIT, data_.get(), context_.get());
+    }
     if (count == PCRE2_ERROR_NOMATCH) { return false; }
     if (count < 0) {
       return failure(fmt::format("regular expression: {}", error_text(count)),
@@ -100,6 +105,7 @@ class PcreMatcher final : public Matcher {
   }
 
  private:
+  bool jit_ = false;
   std::unique_ptr<pcre2_code, CodeFree> code_;
   std::unique_ptr<pcre2_match_data, MatchDataFree> data_;
   std::unique_ptr<pcre2_match_context, MatchContextFree> context_;

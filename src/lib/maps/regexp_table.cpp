@@ -1,6 +1,7 @@
 // regexp: tables: POSIX regular expressions, regexp_table(5).
 #include <array>
 #include <regex.h>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -31,7 +32,9 @@ class PosixMatcher final : public Matcher {
   }
 
   Result<bool> matches(std::string_view subject, Groups* groups) const override {
-    std::vector<regmatch_t> found(groups == nullptr ? 1 : expression_.re_nsub + 1);
+    regmatch_t range{};
+    std::vector<regmatch_t> parts(groups == nullptr ? 0 : expression_.re_nsub + 1);
+    const std::span<regmatch_t> found = groups == nullptr ? std::span(&range, 1) : std::span(parts);
     // REG_STARTEND gives the length, so that the subject may contain NUL and needs none at its end.
     found[0].rm_so = 0;
     found[0].rm_eo = static_cast<regoff_t>(subject.size());

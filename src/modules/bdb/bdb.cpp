@@ -156,9 +156,7 @@ class BdbTable final : public ModuleTable {
 
   Result<Found> look_up(std::string_view key) {
     for (const bool with_nul : {true, false}) {
-      if ((with_nul && context_.nul == TrailingNul::without) || (!with_nul && context_.nul == TrailingNul::with)) {
-        continue;
-      }
+      if ((with_nul && nul_ == TrailingNul::without) || (!with_nul && nul_ == TrailingNul::with)) { continue; }
       stored_.assign(key);
       if (with_nul) { stored_.push_back('\0'); }
       DBT wanted = thing(stored_);
@@ -166,6 +164,8 @@ class BdbTable final : public ModuleTable {
       const int code = opened_.db->get(opened_.db.get(), nullptr, &wanted, &value, 0);
       if (code == 0) {
         if (value.size > kValueLimit + 1) { return failure("value is too long", std::errc::value_too_large); }
+        // Keys that end as is usual for the type do so in the whole file, but for NIS marks: one form is enough then.
+        if (with_nul) { nul_ = TrailingNul::with; }
         return Found{std::string(without_nul(bytes_of(value)))};
       }
       if (code != DB_NOTFOUND) { return db_failure(code, "read " + file_.path()); }
@@ -195,6 +195,7 @@ class BdbTable final : public ModuleTable {
     auto fresh = OpenFile::open(file_.path(), kind_, cache_bytes_);
     if (fresh) {
       opened_ = *std::move(fresh);
+      nul_ = context_.nul;
     } else {
       context_.warn(fmt::format("{}: cannot read the changed table, using the old one: {}", file_.path(),
                                 fresh.error().message()));
@@ -207,6 +208,7 @@ class BdbTable final : public ModuleTable {
   OpenFile opened_;
   std::uint32_t cache_bytes_;
   ModuleContext context_;
+  TrailingNul nul_ = context_.nul;
   std::string stored_;
 };
 
