@@ -7,9 +7,8 @@
 #include "base/sys.hpp"
 
 namespace stagepost::queue {
-namespace {
 
-// File systems whose fsync of a new file also stores its name: the journal commits both together. tmpfs stores nothing.
+// The journals of these file systems commit file and name together.
 bool file_sync_covers_name(int fd) {
   constexpr long kExt4 = 0xEF53;
   constexpr long kXfs = 0x58465342;
@@ -20,6 +19,8 @@ bool file_sync_covers_name(int fd) {
   const auto type = static_cast<long>(info.f_type);
   return type == kExt4 || type == kXfs || type == kBtrfs || type == kTmpfs;
 }
+
+namespace {
 
 Result<> sync_directory_of(const std::string& path) {
   const auto slash = path.rfind('/');

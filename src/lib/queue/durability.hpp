@@ -10,6 +10,9 @@
 
 namespace stagepost::queue {
 
+/// True for file systems whose fsync of a new file also stores its name. tmpfs, which stores nothing, counts as one.
+[[nodiscard]] bool file_sync_covers_name(int fd);
+
 /// A finished file and what is left to do. Moves between threads; touches nothing but its own members.
 class CommitJob {
  public:

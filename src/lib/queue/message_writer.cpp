@@ -125,6 +125,26 @@ Result<> MessageWriter::flush() {
   return status_;
 }
 
+Result<std::string> MessageWriter::flush_and_take() {
+  std::string bytes = std::exchange(buffer_, {});
+  if (status_ && !bytes.empty()) {
+    status_ = sys::pwrite_all(fd_.get(), bytes, flushed_);
+    if (!status_) { status_.error() = std::move(status_.error()).within(path_); }
+  }
+  flushed_ += static_cast<std::int64_t>(bytes.size());
+  if (!status_) { return std::unexpected(status_.error()); }
+  return bytes;
+}
+
+Result<> MessageWriter::complete() {
+  SP_TRY(flush());
+  auto changed = sys::fchmod(fd_.get(), options_.complete_mode);
+  if (!changed) { return std::unexpected(std::move(changed).error().within(path_)); }
+  fd_.reset();
+  committed();
+  return {};
+}
+
 Result<> MessageWriter::overwrite(std::int64_t offset, std::string_view bytes) {
   if (!status_) { return status_; }
   SP_ASSERT(offset >= 0 && offset + static_cast<std::int64_t>(bytes.size()) <= this->offset());

@@ -68,6 +68,10 @@ class MessageWriter {
   [[nodiscard]] Result<std::string> read_back(std::int64_t offset, std::size_t length);
 
   [[nodiscard]] Result<> flush();
+  /// Octets that are not in the file yet.
+  [[nodiscard]] std::size_t buffered_octets() const { return buffer_.size(); }
+  /// flush(), and the bytes that were still in the buffer: the end of the file.
+  [[nodiscard]] Result<std::string> flush_and_take();
   /// The descriptor, for a MessageReader on the same file. Call flush() first.
   [[nodiscard]] int fd() const { return fd_.get(); }
 
@@ -81,6 +85,9 @@ class MessageWriter {
   [[nodiscard]] Result<CommitJob> prepare_commit(const CommitPolicy& policy);
   /// The job succeeded: the file is now the queue's.
   void committed();
+  /// Instead of these two, when the bytes are durable by other means (the journal): the mode that says "complete", no
+  /// sync. The file is now the queue's.
+  [[nodiscard]] Result<> complete();
   /// prepare_commit, run, committed; blocking.
   [[nodiscard]] Result<> commit(const CommitPolicy& policy);
   /// Removes the file.
