@@ -35,6 +35,8 @@ std::string_view missing_record(const queue::Envelope& envelope) {
 }  // namespace
 
 net::Task<Result<>> Manager::recover() {
+  const auto replayed = co_await journal_.recover();
+  if (!replayed) { co_return replayed; }
   queue::QueueScan scan(directory_, queue::QueueName::active);
   std::size_t moved = 0;
   for (;;) {

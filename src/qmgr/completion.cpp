@@ -169,6 +169,8 @@ void Manager::remove(Message& message) {
   if (message.incomplete && has_report(queue::QueueName::defer, message.id)) {
     [[maybe_unused]] const auto dropped = directory_.remove(queue::QueueName::defer, message.id);
   }
+  // First, so that recovery never takes a message that is gone for one that was lost.
+  journal_.completed({message.id, message.envelope.arrival, message.envelope.create_time});
   const auto removed = directory_.remove(queue::QueueName::active, message.id);
   if (removed) {
     log::info("{}: removed", message.id.str());

@@ -8,7 +8,8 @@ int main(int argc, char** argv) {
                                 .kind = daemon::Kind::single,
                                 .user = daemon::User::mail_owner,
                                 .lifetime = daemon::Lifetime::resident,
-                                .needs = {.writes = {"incoming", "active", "deferred", "corrupt", "defer"}},
+                                .needs = {.writes = {"incoming", "active", "deferred", "corrupt", "defer", "hold",
+                                                     "journal", "maildrop", "saved"}},
                                 .prepare = qmgr::prepare};
   return daemon::run(argc, argv, options, qmgr::serve);
 }

@@ -46,6 +46,8 @@ Manager::Manager(net::EventLoop& loop, Settings settings)
     : loop_(loop),
       settings_(std::move(settings)),
       directory_(".", settings_.hashing),
+      journal_(loop, directory_, settings_.queue_journal ? JournalKeeper::Mode::on : JournalKeeper::Mode::off,
+               settings_.boot_id),
       intake_(directory_),
       scheduler_(settings_.scheduler, [this](std::string_view name) { return settings_.transport(name); }),
       agents_(loop, agent_limits(*settings_.config)),
@@ -68,6 +70,7 @@ void Manager::start() {
   intake_.scan_deferred(Intake::Times::respect);
   background_.spawn(take_in());
   background_.spawn(scan_periodically());
+  background_.spawn(journal_.run());
 }
 
 net::Task<> Manager::stop(std::chrono::seconds limit) {

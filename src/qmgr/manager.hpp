@@ -29,6 +29,7 @@
 #include "net/task_group.hpp"
 #include "qmgr/agents.hpp"
 #include "qmgr/intake.hpp"
+#include "qmgr/journal_keeper.hpp"
 #include "qmgr/scheduler.hpp"
 #include "qmgr/settings.hpp"
 #include "queue/message_reader.hpp"
@@ -40,7 +41,8 @@ class Manager {
   Manager(net::EventLoop& loop, Settings settings);
   ~Manager();
 
-  /// Whatever an earlier process left in active/ goes back to incoming/, times kept. Before start().
+  /// Replays journals of dead processes, then whatever an earlier process left in active/ goes back to incoming/, times
+  /// kept. Before start().
   [[nodiscard]] net::Task<Result<>> recover();
   /// Begins to take in messages and to deliver.
   void start();
@@ -48,6 +50,8 @@ class Manager {
   void act_on(const std::vector<clients::QmgrTrigger>& triggers);
   /// Starts nothing more; waits at most `limit` for deliveries that run, then gives them up. Files stay in active/.
   [[nodiscard]] net::Task<> stop(std::chrono::seconds limit);
+  /// The mail system stops: after stop(), leaves an empty journal if others empty theirs within `limit`.
+  [[nodiscard]] net::Task<> empty_journal(std::chrono::seconds limit) { return journal_.stop(limit); }
 
  private:
   using Clock = std::chrono::system_clock;
@@ -121,6 +125,7 @@ class Manager {
   net::EventLoop& loop_;
   Settings settings_;
   queue::QueueDirectory directory_;
+  JournalKeeper journal_;
   Intake intake_;
   Scheduler scheduler_;
   Agents agents_;

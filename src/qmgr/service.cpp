@@ -7,9 +7,16 @@
 namespace stagepost::qmgr {
 namespace {
 
+struct Prepared {
+  ServiceLimits limits;
+  queue::journal::BootId boot_id{};
+};
+
 /// How long running deliveries may still report before a successor takes over. What they did is marked in the queue
 /// file whether they report or not.
 constexpr std::chrono::seconds kFarewell{2};
+/// How long the end of the mail system waits for cleanup to empty its journals. Both fit into master's patience.
+constexpr std::chrono::seconds kJournalFarewell{4};
 
 net::Task<> read_triggers(Manager& manager, net::AcceptedConnection connection, daemon::SessionContext& session) {
   net::BufferedStream stream(std::move(connection.stream));
@@ -30,12 +37,14 @@ net::Task<> read_triggers(Manager& manager, net::AcceptedConnection connection, 
 
 Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext& /*tables*/) {
   SP_TRY(auto limits, read_service_limits(config));
-  return std::any(std::move(limits));
+  return std::any(Prepared{std::move(limits), queue::journal::read_boot_id()});
 }
 
 net::Task<Result<>> serve(daemon::Context& context) {
-  auto settings = Settings::from(context.config(), std::any_cast<ServiceLimits>(context.prepared()));
+  auto prepared = std::any_cast<Prepared>(context.prepared());
+  auto settings = Settings::from(context.config(), std::move(prepared.limits));
   if (!settings) { co_return std::unexpected(settings.error()); }
+  settings->boot_id = prepared.boot_id;
   Manager manager(context.loop(), std::move(*settings));
   const auto recovered = co_await manager.recover();
   if (!recovered) { co_return recovered; }
@@ -58,6 +67,7 @@ net::Task<Result<>> serve(daemon::Context& context) {
     served = co_await context.serve_sessions(std::move(handler));
   }
   co_await manager.stop(kFarewell);
+  if (context.shutting_down()) { co_await manager.empty_journal(kJournalFarewell); }
   co_return served;
 }
 

@@ -56,6 +56,7 @@ Result<Settings> Settings::from(config::SnapshotPtr snapshot, ServiceLimits serv
   settings.external_addresses = config.text("info_log_address_format") != "internal";
   settings.hashing = {.names = config.list("hash_queue_names"),
                       .depth = static_cast<unsigned>(count_of(config.integer("hash_queue_depth")))};
+  settings.queue_journal = config.boolean("queue_journal");
   settings.config = std::move(snapshot);
   settings.services = std::move(services);
   return settings;

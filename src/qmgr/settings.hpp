@@ -13,6 +13,7 @@
 #include "qmgr/routing.hpp"
 #include "qmgr/scheduler.hpp"
 #include "queue/directory.hpp"
+#include "queue/journal_format.hpp"
 
 namespace stagepost::qmgr {
 
@@ -36,6 +37,8 @@ struct Settings {
   queue::Hashing hashing;
   config::SnapshotPtr config;
   ServiceLimits services;
+  bool queue_journal = true;
+  queue::journal::BootId boot_id{};  ///< of the running kernel, from prepare()
 
   /// Error: a feedback parameter that does not parse.
   [[nodiscard]] static Result<Settings> from(config::SnapshotPtr config, ServiceLimits services);

@@ -4,7 +4,8 @@ strace records the system calls of the whole process tree in the order in which 
 smtpd sends, and every sendmail that exits with 0, the calls before it must contain either
   - all writes to the message's queue file followed by an fsync or fdatasync of that file (and, had it been renamed after that sync,
     an fsync of the directory), or
-  - a write of the message's queue id to a journal file followed by a sync of that journal.
+  - a write of the message's queue id to a journal segment followed by a sync of that segment.
+Both modes (queue_journal) are traced. With the journal, a completion that names the message must be written before its file is removed.
 A freshly created file's directory entry is durable with the file's own fsync on ext4, xfs and btrfs.
 """
 
@@ -83,7 +84,7 @@ SYNCS = {"fsync", "fdatasync"}
 def durable_before(calls, identities, limit):
     """Checks that one of these file names (ids) was durable before position `limit`; returns a reason why not, or None."""
     written, synced, renamed, directory_synced = None, None, None, None
-    journal_written, journal_synced = None, None
+    journal_written = None
     for call in calls:
         if call.started >= limit:
             break
@@ -101,11 +102,10 @@ def durable_before(calls, identities, limit):
         elif call.name in SYNCS and call.result == 0 and call.ended < limit and re.search(r"/(?:%s)(?:/[0-9A-F])*$" % "|".join(QUEUES), path):
             directory_synced = call.started
         elif "/journal/" in path and call.name in WRITES and any(i in call.arguments for i in identities):
-            journal_written = call.ended
+            journal_written = (call.ended, path)
         elif "/journal/" in path and call.name in SYNCS and call.result == 0 and call.ended < limit:
-            journal_synced = call.started
-    if journal_written is not None and journal_synced is not None and journal_synced > journal_written:
-        return None
+            if journal_written is not None and path == journal_written[1] and call.started > journal_written[0]:
+                return None
     if written is None:
         return "its queue file was never written"
     if synced is None or synced < written:
@@ -115,14 +115,17 @@ def durable_before(calls, identities, limit):
     return None
 
 
-@pytest.fixture(scope="module")
-def trace(suite, tmp_path_factory):
+@pytest.fixture(scope="module", params=["yes", "no"], ids=["journal", "sync-each-file"])
+def trace(request, suite, tmp_path_factory):
     """Runs mail through a traced instance; gives the parsed calls, the acknowledged ids and the instance's queue directory."""
     if not shutil.which("strace"):
         pytest.skip("needs strace")
     out = tmp_path_factory.mktemp("trace") / "trace"
     submitted = tmp_path_factory.mktemp("trace") / "sendmail"
-    with Sink() as sink, Instance(suite, relayhost=sink.nexthop, minimal_backoff_time="300s", queue_run_delay="300s") as mta:
+    if suite.is_postfix and request.param == "yes":
+        pytest.skip("Postfix has no journal")
+    mode = {} if suite.is_postfix else {"queue_journal": request.param}
+    with Sink() as sink, Instance(suite, relayhost=sink.nexthop, minimal_backoff_time="300s", queue_run_delay="300s", **mode) as mta:
         sink.on("RCPT", "550 5.1.1 no", match="reject")
         pids = [argument for pid in mta.tree() for argument in ("-p", str(pid))]
         tracer = subprocess.Popen(["strace", "-f", "-y", "-qq", "-s", "400", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(out), *pids],
@@ -143,7 +146,7 @@ def trace(suite, tmp_path_factory):
             tracer.terminate()
             tracer.wait(20)
         yield {"calls": parse(out), "ids": ids, "bounced": bounced, "exits": exits, "sendmail": [parse(f"{submitted}{n}") for n in range(3)],
-               "log": log, "mta": mta}
+               "log": log, "mta": mta, "journal": request.param == "yes"}
 
 
 def traced(pid):
@@ -199,6 +202,21 @@ def test_maildrop_file_is_removed_after_cleanup_made_it_durable(trace):
         assert durable_before(calls, {match[1]}, removal.started) is None, match[1]
 
 
+def test_the_mode_is_the_one_that_was_asked_for(trace):
+    segments = [c for c in trace["calls"] if c.name in SYNCS and "/journal/segment." in (c.path or "")]
+    assert bool(segments) == trace["journal"]
+
+
+def test_completion_is_written_before_the_file_is_removed(trace):
+    if not trace["journal"]:
+        pytest.skip("only with the journal")
+    for message_id in trace["ids"] + [trace["bounced"]]:
+        removal = next(c.started for c in trace["calls"] if c.name.startswith("unlink") and c.result == 0
+                       and re.search(rf'"(?:\S*/)?active/(?:\w/)?{message_id}"', c.arguments))
+        assert any(c.ended < removal and c.name in WRITES and "/journal/completed." in (c.path or "") and message_id in c.arguments
+                   for c in trace["calls"] if c.ended is not None), f"{message_id} was removed without a completion"
+
+
 def test_the_checker_itself_finds_an_early_reply(tmp_path):
     """The check must be able to fail: the same trace with the reply before the fsync."""
     lines = ['10 openat(AT_FDCWD, "incoming/ABCDEF1", O_RDWR|O_CREAT|O_EXCL, 0600) = 5</q/incoming/ABCDEF1>', '10 write(5</q/incoming/ABCDEF1>, "C"..., 90) = 90']
@@ -208,6 +226,14 @@ def test_the_checker_itself_finds_an_early_reply(tmp_path):
         path.write_text("\n".join(lines + order) + "\n", encoding="utf-8")
         calls = parse(path)
         assert (durable_before(calls, {"ABCDEF1"}, acknowledgement(calls, "ABCDEF1")) is None) == durable
+    journal = '10 pwritev(6</q/journal/segment.10.1>, [{iov_base="SPR1\\0ABCDEF1", iov_len=74}], 1, 4096) = 74'
+    others = '10 fdatasync(7</q/journal/segment.11.1>) = 0'
+    own = '10 fdatasync(6</q/journal/segment.10.1>) = 0'
+    for order, durable in (([journal, own, reply], True), ([journal, others, reply], False), ([own, journal, reply], False),
+                           ([journal, own.replace("= 0", "= -1 EIO (Input/output error)"), reply], False)):
+        path.write_text("\n".join(lines + order) + "\n", encoding="utf-8")
+        calls = parse(path)
+        assert (durable_before(calls, {"ABCDEF1"}, acknowledgement(calls, "ABCDEF1")) is None) == durable, order
     path.write_text("\n".join([lines[0], lines[1], '10 fsync(5</q/incoming/ABCDEF1> <unfinished ...>', reply, '10 <... fsync resumed>) = 0']) + "\n",
                     encoding="utf-8")
     calls = parse(path)

@@ -322,12 +322,11 @@ class Instance:
 
     def kill_all(self):
         """kill -9 of master and everything below it, as a crash of the whole system does; returns the number of victims."""
-        # Freeze master first: it would restart what dies before it.
-        master = self.master_pid()
+        # Frozen first, master before all: it would restart what dies before it, and they would end in good order without it.
         victims = self.tree()
-        if master:
-            procs.send(master, signal.SIGKILL)
-        victims = sorted(set(victims) | set(self.strays()))
+        for pid in victims:
+            procs.send(pid, signal.SIGSTOP)
+        victims = sorted(set(victims) | set(self.tree()) | set(self.strays()))
         killed = sum(procs.send(pid, signal.SIGKILL) for pid in victims)
         wait_for(lambda: not any(map(procs.alive, victims)), 10, "killed processes to go")
         return killed

@@ -8,7 +8,6 @@
 #include "log/log.hpp"
 #include "mail/address.hpp"
 #include "mail/verp.hpp"
-#include "net/blocking.hpp"
 #include "queue/attribute_names.hpp"
 
 namespace stagepost::cleanup {
@@ -380,12 +379,9 @@ net::Task<CleanupResult> Message::commit() {
                          .text = full ? "Insufficient system storage" : "queue file write error"};
   };
   if (const auto held = hold(); !held) { co_return disk_failure(held.error()); }
-  auto job = writer_.prepare_commit(shared_.policy);
-  if (!job) { co_return disk_failure(job.error()); }
-  const Result<> durable =
-      co_await net::run_blocking(shared_.loop, [commit_job = std::move(*job)]() mutable { return commit_job.run(); });
+  const auto place = has_flag(clients::kCleanupHold) ? queue::journal::Place::hold : queue::journal::Place::incoming;
+  const Result<> durable = co_await shared_.committer.commit(writer_, to_arrival(open_.arrival), place);
   if (!durable) { co_return disk_failure(durable.error()); }
-  writer_.committed();
   result_.size_bytes = sink_.size_bytes();
   if (!has_flag(clients::kCleanupHold)) { co_await shared_.qmgr.message_arrived(queue_id()); }
   co_return result_;

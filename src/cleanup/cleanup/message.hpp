@@ -16,7 +16,7 @@
 #include "clients/qmgr.hpp"
 #include "net/event_loop.hpp"
 #include "queue/directory.hpp"
-#include "queue/durability.hpp"
+#include "queue/message_committer.hpp"
 #include "queue/message_writer.hpp"
 
 namespace stagepost::cleanup {
@@ -27,7 +27,7 @@ struct Shared {
   Settings settings;
   queue::QueueDirectory directory;
   queue::Nursery nursery;
-  queue::CommitPolicy policy;
+  queue::MessageCommitter committer;
   maps::Chain virtual_alias_maps;
   maps::LocalDomains local_domains;
   clients::RewriteClient rewrite;

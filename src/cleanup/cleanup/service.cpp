@@ -12,6 +12,15 @@ namespace {
 
 using clients::CleanupResult;
 
+queue::MessageCommitter open_committer(daemon::Context& context) {
+  const config::Snapshot& config = *context.config();
+  if (!config.boolean("queue_journal")) { return queue::MessageCommitter(context.loop()); }
+  queue::journal::Journal::Options options;
+  options.boot_id = std::any_cast<queue::journal::BootId>(context.prepared());
+  return queue::MessageCommitter(context.loop(), queue::QueueDirectory(".", queue::hashing(config)),
+                                 std::move(options));
+}
+
 Result<std::unique_ptr<Shared>> make_shared_state(daemon::Context& context) {
   const config::Snapshot& config = *context.config();
   const maps::OpenContext& open = context.tables();
@@ -21,7 +30,7 @@ Result<std::unique_ptr<Shared>> make_shared_state(daemon::Context& context) {
                                             .settings = Settings::from(config),
                                             .directory = queue::QueueDirectory(".", queue::hashing(config)),
                                             .nursery = queue::Nursery("."),
-                                            .policy = queue::CommitPolicy::fsync_each(),
+                                            .committer = open_committer(context),
                                             .virtual_alias_maps = std::move(aliases),
                                             .local_domains = std::move(local),
                                             .rewrite = clients::RewriteClient(context.loop(), config),
@@ -93,6 +102,10 @@ net::Task<> serve_client(net::AcceptedConnection connection, daemon::SessionCont
 }
 
 }  // namespace
+
+Result<std::any> prepare(const config::Snapshot& /*config*/, const maps::OpenContext& /*open*/) {
+  return std::any(queue::journal::read_boot_id());
+}
 
 net::Task<Result<>> serve(daemon::Context& context) {
   auto shared = make_shared_state(context);

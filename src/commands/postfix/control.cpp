@@ -22,6 +22,7 @@
 #include "commands/postfix/options.hpp"
 #include "commands/postfix/upgrade.hpp"
 #include "config/log_settings.hpp"
+#include "queue/journal_recovery.hpp"
 
 namespace stagepost::postfix {
 namespace {
@@ -39,6 +40,7 @@ class Control {
  private:
   int start(bool foreground);
   int stop();
+  int empty_journal();
   int abort();
   int reload();
   int status();
@@ -170,10 +172,18 @@ int Control::stop() {
   if (!pid) { return 1; }
   say_.info("stopping the Postfix mail system");
   if (!signal(*pid, SIGTERM)) { return 1; }
-  if (system_.wait_until_gone(kStopLimit)) { return 0; }
-  say_.warning("stopping the Postfix mail system with force");
-  if (!signal(*pid, SIGKILL)) { return 1; }
-  return system_.wait_until_gone(kStopLimit) ? 0 : 1;
+  if (!system_.wait_until_gone(kStopLimit)) {
+    say_.warning("stopping the Postfix mail system with force");
+    if (!signal(*pid, SIGKILL) || !system_.wait_until_gone(kStopLimit)) { return 1; }
+  }
+  return empty_journal();
+}
+
+/// Processes that had to be killed could not empty their journals; any Postfix must be able to take over the spool.
+int Control::empty_journal() {
+  if (queue::journal::is_empty(config_->text("queue_directory") + "/journal")) { return 0; }
+  const std::string postsuper = config_->text("command_directory") + "/postsuper";
+  return run_program({postsuper, "-s", "incoming"});
 }
 
 int Control::abort() {

@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 
 #include "base/sys.hpp"
+#include "queue/journal_recovery.hpp"
+#include "queue/journal_segment.hpp"
 #include "queue/lock.hpp"
 #include "queue/nursery.hpp"
 
@@ -61,6 +63,43 @@ bool Maintenance::moved(const Result<>& result, std::string_view what) {
   return result.has_value();
 }
 
+Result<> Maintenance::recover_journal() {
+  // Whether others are at work shows in the journal itself: they hold locks on their files.
+  SP_TRY(const auto report, queue::journal::recover(directory_, {.boot_id = queue::journal::read_boot_id()}));
+  for (const auto& warning : report.warnings) { reporter_.warning(warning); }
+  if (report.did_something()) { reporter_.info(report.summary()); }
+  return {};
+}
+
+// Asked for each message, answered by one stat as long as the directory does not change. Its time is that of a clock
+// tick, so a young one says nothing.
+bool Maintenance::journal_in_use() {
+  const std::string path = directory_.root() + "/journal";
+  const auto status = sys::stat(path);
+  if (!status) { return !status.error().is(std::errc::no_such_file_or_directory); }
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const bool known = status->st_mtim.tv_sec == journal_time_.tv_sec && status->st_mtim.tv_nsec == journal_time_.tv_nsec;
+  if (!known || status->st_mtim.tv_sec + 1 >= now.tv_sec) {
+    journal_in_use_ = queue::journal::has_segments(path);
+    journal_time_ = status->st_mtim;
+  }
+  return journal_in_use_;
+}
+
+// The journal must not bring back what is deleted, nor write anew what goes on under another name. Without segments
+// there is nothing that could be recovered.
+void Maintenance::forget_in_journal(const std::string& path, const QueueId& id, queue::journal::CompletionKind kind) {
+  using queue::journal::CompletionKind;
+  if (!journal_in_use()) { return; }
+  const auto fd = sys::open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const auto instance = fd ? queue::read_instance(fd->get(), id) : std::unexpected(fd.error());
+  if (!instance) { return; }  // gone, or nothing that cleanup wrote
+  auto done = kind == CompletionKind::settled ? sys::fsync(fd->get()) : Result<>{};
+  if (done) { done = completions_.append({kind, *instance}); }
+  if (!done) { reporter_.warning(fmt::format("{}: journal: {}", id.str(), done.error().message())); }
+}
+
 std::optional<Maintenance::Found> Maintenance::find(const QueueId& id, const std::vector<QueueName>& queues) const {
   // Twice, because a message may move to a queue that was looked at already.
   for (int pass = 0; pass < 2; ++pass) {
@@ -93,6 +132,9 @@ bool Maintenance::perform(Action action, const Found& found, bool by_id) {
   };
   switch (action) {
     case Action::remove: {
+      if (queue != maildrop) {
+        forget_in_journal(directory_.path(queue, id), id, queue::journal::CompletionKind::removed);
+      }
       if (!moved(directory_.remove(queue, id), "remove")) { return false; }
       static_cast<void>(moved(directory_.remove_logs(id), "remove logs"));
       ++counters_.removed;
@@ -100,6 +142,8 @@ bool Maintenance::perform(Action action, const Found& found, bool by_id) {
       return true;
     }
     case Action::requeue: {
+      // pickup will remove it under this name once it is a new message.
+      forget_in_journal(directory_.path(queue, id), id, queue::journal::CompletionKind::settled);
       if (!moved(directory_.move(id, queue, maildrop), "requeue")) { return false; }
       // pickup waits for files from the future; a deferred message has such a time.
       static_cast<void>(::utimensat(AT_FDCWD, directory_.path(maildrop, id).c_str(), nullptr, 0));
@@ -139,7 +183,7 @@ Result<> Maintenance::apply(Action action, const Selection& selection, const std
   for (const auto& id : selection.ids) {
     if (const auto found = find(id, places)) { static_cast<void>(perform(action, *found, true)); }
   }
-  if (!selection.all) { return {}; }
+  if (!selection.all) { return completions_.sync(); }
   for (const auto queue : places) {
     queue::QueueScan scan(directory_, queue);
     for (;;) {
@@ -158,7 +202,7 @@ Result<> Maintenance::apply(Action action, const Selection& selection, const std
       }
     }
   }
-  return {};
+  return completions_.sync();
 }
 
 void Maintenance::purge_nursery(std::int64_t now) {
@@ -209,6 +253,7 @@ bool Maintenance::rename_with_logs(QueueName queue, const std::string& from, con
       reporter_.warning(fmt::format("rename log: {}", renamed.error().message()));
     }
   }
+  if (holds_messages(queue)) { forget_in_journal(from, old_id, queue::journal::CompletionKind::settled); }
   const std::string pending = directory_.path(queue, new_id) + std::string(kPending);
   auto renamed = sys::rename(from, pending);
   if (!renamed && directory_.make_hash_path(queue, new_id)) { renamed = sys::rename(from, pending); }
@@ -311,7 +356,7 @@ Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck che
     }
   }
   for (const auto queue : queues) { remove_directories(queue); }
-  return {};
+  return completions_.sync();
 }
 
 }  // namespace stagepost::postsuper

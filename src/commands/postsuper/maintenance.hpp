@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.hpp"
+#include "queue/completion_log.hpp"
 #include "queue/directory.hpp"
 
 namespace stagepost::postsuper {
@@ -47,13 +49,21 @@ class Maintenance {
   static constexpr std::int64_t kLeftoverSeconds = 7 * 24 * 3600;
 
   Maintenance(queue::QueueDirectory directory, queue::IdStyle style, Reporter reporter)
-      : directory_(std::move(directory)), style_(style), reporter_(std::move(reporter)) {}
+      : directory_(std::move(directory)),
+        style_(style),
+        reporter_(std::move(reporter)),
+        completions_(directory_.root() + "/journal") {}
+
+  /// Replays the journals of processes that are gone (docs/journal.md). Before repair(), which needs all messages to
+  /// be there. Errors: the disk's.
+  [[nodiscard]] Result<> recover_journal();
 
   /// Repairs the names and places of all files in `queues`, then removes hash directories that are not needed.
   [[nodiscard]] Result<> repair(const std::vector<queue::QueueName>& queues, NameCheck check);
   /// Removes leftovers of crashes.
   [[nodiscard]] Result<> purge(const std::vector<queue::QueueName>& queues, std::int64_t now);
   /// Applies the action to the selected messages in those of `queues` where it makes sense.
+  /// What it does is durable in the journal when it returns.
   [[nodiscard]] Result<> apply(Action action, const Selection& selection, const std::vector<queue::QueueName>& queues);
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
@@ -75,11 +85,16 @@ class Maintenance {
   bool put_in_place(queue::QueueName queue, const queue::QueueId& id, const queue::QueueScan::Entry& entry);
   void remove_directories(queue::QueueName queue);
   bool moved(const Result<>& result, std::string_view what);
+  [[nodiscard]] bool journal_in_use();
+  void forget_in_journal(const std::string& path, const queue::QueueId& id, queue::journal::CompletionKind kind);
 
   queue::QueueDirectory directory_;
   queue::IdStyle style_;
   Reporter reporter_;
   Counters counters_;
+  queue::journal::CompletionLog completions_;
+  bool journal_in_use_ = true;
+  timespec journal_time_{};  ///< of the directory, when journal_in_use_ was found out
 };
 
 /// Names that no version makes: too short to hold microseconds and an inode.

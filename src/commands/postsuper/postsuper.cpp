@@ -203,6 +203,7 @@ void run_or_throw(int argc, char** argv) {
                            .warning = warn,
                            .file_seen = [] { progress().step(); }});
   if (arguments.repair) {
+    must(maintenance.recover_journal());
     must(maintenance.repair(queues, arguments.repair_long_names ? NameCheck::inode_of_long_names : NameCheck::inode));
   }
   if (arguments.purge) { must(maintenance.purge(queues, std::time(nullptr))); }

@@ -30,8 +30,8 @@ constexpr Parameter kParameters[] = {
     // Clients one process of a pooled service serves at once; master.cf's maxproc limits the clients of the service.
     integer("process_session_limit", "1000", 1, 1000000),
     required("queue_directory", STAGEPOST_BUILD_QUEUE_DIRECTORY),
-    // yes: a commit log shared by all messages that are waiting; no: one fsync for each queue file.
-    boolean("queue_journal", "no"),
+    // yes: a log shared by all messages that wait for the disk (docs/journal.md); no: one fsync for each queue file.
+    boolean("queue_journal", "yes"),
     text("readme_directory", "no"),
     text("sample_directory", STAGEPOST_BUILD_CONFIG_DIRECTORY),
     required("sendmail_path", STAGEPOST_BUILD_SENDMAIL_PATH),

@@ -17,6 +17,7 @@
 #include "queue/journal_segment.hpp"
 #include "queue/lock.hpp"
 #include "queue/message_writer.hpp"
+#include "queue/nursery.hpp"
 
 namespace stagepost::queue::journal {
 namespace {
@@ -77,6 +78,7 @@ class Recovery {
   Result<> restore(const Record& record);
   Result<> sync_everything() const;
   Result<> finish_removals();
+  void clear_nursery() const;
 
   const QueueDirectory& directory_;
   const RecoveryOptions& options_;
@@ -316,6 +318,23 @@ Result<> Recovery::sync_everything() const {
   return {};
 }
 
+/// Files that died before they got their name.
+void Recovery::clear_nursery() const {
+  constexpr std::time_t kLeftover = 3600;
+  const Nursery nursery(directory_.root());
+  for (const auto& place : nursery.directories()) {
+    const auto names = sys::list_directory(place);
+    if (!names) { continue; }
+    for (const auto& name : *names) {
+      const std::string path = place + '/' + name;
+      const auto status = sys::lstat(path);
+      if (status && S_ISREG(status->st_mode) && status->st_mtime + kLeftover < std::time(nullptr)) {
+        static_cast<void>(sys::unlink(path));
+      }
+    }
+  }
+}
+
 /// Nothing is in the journal but completions: what they say is gone goes now, and then they.
 Result<> Recovery::finish_removals() {
   SP_TRY(const auto names, sys::list_directory(path_));
@@ -369,7 +388,10 @@ Result<RecoveryReport> Recovery::run() {
   SP_TRY(find_wanted(orphans));
   SP_TRY(read_completions());
   for (const auto& orphan : orphans) { SP_TRY(replay(orphan)); }
-  if (!report_.live && !options_.running) { SP_TRY(finish_removals()); }
+  if (!report_.live && !options_.running) {
+    clear_nursery();
+    SP_TRY(finish_removals());
+  }
   return std::move(report_);
 }
 
@@ -389,7 +411,9 @@ Result<RecoveryReport> recover(const QueueDirectory& directory, const RecoveryOp
 bool is_empty(const std::string& directory) {
   const auto names = sys::list_directory(directory);
   if (!names) { return names.error().is(std::errc::no_such_file_or_directory); }
-  return std::ranges::all_of(*names, [](const std::string& name) { return name.starts_with(kDamagedPrefix); });
+  const std::string_view nursery = kNurseryDirectory.substr(kNurseryDirectory.rfind('/') + 1);
+  return std::ranges::all_of(
+      *names, [&](const std::string& name) { return name == nursery || name.starts_with(kDamagedPrefix); });
 }
 
 Comparison merge_marks(std::string& committed, std::string_view file) {

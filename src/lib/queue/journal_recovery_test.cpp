@@ -281,6 +281,20 @@ TEST_F(RecoveryTest, WithoutAJournalThereIsNothingToDo) {
   EXPECT_TRUE(is_empty(journal()));
 }
 
+TEST_F(RecoveryTest, FilesThatDiedBeforeTheyGotTheirNameGoAfterAnHour) {
+  const std::string place = journal() + "/new/00";
+  std::filesystem::create_directories(place);
+  std::ofstream(place + "/old") << "x";
+  std::ofstream(place + "/young") << "x";
+  const timespec before{.tv_sec = ::time(nullptr) - 4000, .tv_nsec = 0};
+  const std::array times{before, before};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (place + "/old").c_str(), times.data(), 0), 0);
+  static_cast<void>(recover());
+  EXPECT_FALSE(sys::lstat(place + "/old"));
+  EXPECT_TRUE(sys::lstat(place + "/young"));
+  EXPECT_TRUE(is_empty(journal()));
+}
+
 TEST_F(RecoveryTest, AJournalThatCannotBeOpenedIsAWarning) {
   std::filesystem::remove_all(journal());
   std::ofstream(journal()) << "x";
