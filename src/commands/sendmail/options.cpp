@@ -7,9 +7,9 @@ namespace stagepost::sendmail {
 namespace {
 
 /// Options whose value is the rest of the word or the next argument.
-constexpr std::string_view kWithValue = "ABCFfhLNOopRrVXb";
-/// Options without a value. -q and -d take one only in the same word.
-constexpr std::string_view kWithoutValue = "GIimnstUv";
+constexpr std::string_view kWithValue = "ABCFefhLNOopRrVXb";
+/// Options without a value. -q takes one only in the same word.
+constexpr std::string_view kWithoutValue = "acGIimntUvx";
 
 class Parser {
  public:
@@ -27,7 +27,7 @@ class Parser {
     }
     options_.recipients.insert(options_.recipients.end(), arguments_.begin() + static_cast<std::ptrdiff_t>(index_),
                                arguments_.end());
-    return {};
+    return check_mode();
   }
 
  private:
@@ -35,15 +35,12 @@ class Parser {
     while (!letters.empty()) {
       const char letter = letters.front();
       letters.remove_prefix(1);
-      if (letter == 'q' || letter == 'd') {
-        if (letter == 'q') { SP_TRY(queue_option(letters)); }
-        return {};
-      }
+      if (letter == 'q') { return queue_option(letters); }
+      if (letter == 'n') { return failure("-n option not supported"); }
       if (kWithoutValue.find(letter) != std::string_view::npos) {
         plain_option(letter);
         continue;
       }
-      // -n is listed above; -O and -X without value in the same word take the next argument as well.
       if (kWithValue.find(letter) == std::string_view::npos) {
         return failure("usage: sendmail [options]: unknown option -" + std::string(1, letter));
       }
@@ -76,6 +73,9 @@ class Parser {
 
   void plain_option(char letter) {
     switch (letter) {
+      case 'G':
+        options_.gateway = true;
+        break;
       case 'I':
         options_.mode = Mode::newaliases;
         break;
@@ -90,19 +90,19 @@ class Parser {
         options_.verbose_delivery = true;
         break;
       default:
-        break;  // -G -m -n -s -U: accepted for compatibility
+        break;  // -a -c -m -U -x: accepted for compatibility
     }
   }
 
   Result<> value_option(char letter, const std::string& value) {
     switch (letter) {
       case 'B':
-        if (text::iequals(value, "8BITMIME")) {
+        if (value == "8BITMIME") {
           options_.body_type = "8bit";
-        } else if (text::iequals(value, "7BIT")) {
+        } else if (value == "7BIT") {
           options_.body_type = "7bit";
         } else {
-          return failure("specify -B7BIT or -B8BITMIME");
+          return failure("-B option needs 8BITMIME or 7BIT");
         }
         return {};
       case 'C':
@@ -121,32 +121,42 @@ class Parser {
         return {};
       case 'N': {
         const auto notify = dsn::parse_notify(value);
-        if (!notify) { return failure("bad -N option value -- " + value); }
-        options_.dsn_notify = *notify;
+        // A message that goes without a report is better than one that does not go.
+        if (notify && !value.empty()) {
+          options_.dsn_notify = *notify;
+        } else {
+          options_.warnings.emplace_back("bad -N option value -- ignored");
+        }
         return {};
       }
       case 'R': {
         const auto ret = dsn::parse_ret(value);
-        if (!ret) { return failure("specify -Rfull or -Rhdrs"); }
-        options_.dsn_ret = *ret;
+        if (ret) {
+          options_.dsn_ret = *ret;
+        } else {
+          options_.warnings.emplace_back("bad -R option value -- ignored");
+        }
         return {};
       }
       case 'V':
         options_.dsn_envid = value;
         return {};
       case 'X':
-        if (!value.starts_with('V')) { return {}; }  // -X logfile of Sendmail
+        if (!value.starts_with('V')) { return failure("unsupported: -X" + value.substr(0, 1)); }
         options_.use_verp = true;
         options_.verp_delimiters = value.substr(1);
         return {};
       case 'b':
         return mode_option(value);
       case 'o':
-        if (value.starts_with('A') || value.starts_with('7') || value.starts_with('8')) { return {}; }
+        if (value.starts_with('A')) {
+          options_.alias_database = value.substr(1);
+          if (options_.alias_database.empty()) { return failure("-oA requires pathname"); }
+        }
         if (value == "i") { options_.dot_is_data = true; }
         return {};
       default:
-        return {};  // -A -h -O -p: accepted for compatibility
+        return {};  // -A -e -h -O -p: accepted for compatibility
     }
   }
 
@@ -182,28 +192,58 @@ class Parser {
   }
 
   Result<> queue_option(std::string_view value) {
-    if (value.empty() || text::is_digit(value.front())) {  // -q30m: Sendmail's interval; means a queue run here
+    if (value.empty()) {
       options_.mode = Mode::flush_queue;
+      return {};
+    }
+    if (text::is_digit(value.front())) {
+      interval_ = true;
       return {};
     }
     options_.site_or_id = value.substr(1);
     switch (value.front()) {
       case 'R':
         options_.mode = Mode::flush_site;
-        return {};
+        return options_.site_or_id.empty() ? failure("specify: -qRsitename") : Result<>{};
       case 'I':
         options_.mode = Mode::flush_id;
-        return {};
-      case 'S':
-        return failure("-qS is not implemented");
+        return options_.site_or_id.empty() ? failure("specify: -qIqueueid") : Result<>{};
       default:
-        return failure("bad -q option value -- " + std::string(value));
+        return failure(std::string("-q") + value.front() + " is not implemented");
+    }
+  }
+
+  /// Options that exclude each other, whatever their order.
+  Result<> check_mode() {
+    // Sendmail's time between queue runs. Only a daemon has any; ours has queue_run_delay.
+    if (interval_ && options_.mode != Mode::daemon) {
+      options_.mode = Mode::stop;
+      return {};
+    }
+    const bool submits = options_.mode == Mode::submit;
+    if (options_.extract_recipients && submits && options_.verify_only) {
+      return failure("-t option cannot be used with -bv");
+    }
+    if (options_.extract_recipients && !submits) { return failure("-t can be used only in delivery mode"); }
+    if (options_.recipients.empty()) { return {}; }
+    switch (options_.mode) {
+      case Mode::mailq:
+        return failure("display queue mode requires no recipient");
+      case Mode::newaliases:
+        return failure("alias initialization mode requires no recipient");
+      case Mode::daemon:
+        return failure("daemon mode requires no recipient");
+      case Mode::flush_queue:
+        return failure("flush queue mode requires no recipient");
+      default:
+        return {};
     }
   }
 
   Options& options_;
   const std::vector<std::string>& arguments_;
   std::size_t index_ = 0;
+  bool interval_ = false;  // -q30m
 };
 
 }  // namespace

@@ -16,7 +16,7 @@ enum class Mode {
   mailq,        ///< -bp, or called as mailq
   newaliases,   ///< -bi, -I, or called as newaliases
   daemon,       ///< -bd, -bl: start the mail system
-  stop,         ///< -bh, -bH: Sendmail's host status commands; nothing to do
+  stop,         ///< -bh, -bH (Sendmail's host status), -q30m without -bd: nothing to do
   flush_queue,  ///< -q
   flush_site,   ///< -qRsite
   flush_id,     ///< -qIid
@@ -37,6 +37,8 @@ struct Options {
   bool verbose_delivery = false;               ///< one -v: report by mail
   unsigned debug = 0;                          ///< further -v
   bool verify_only = false;                    ///< -bv
+  bool gateway = false;                        ///< -G: mail of somebody else's
+  std::string alias_database;                  ///< -oA, for newaliases
   std::string verp_delimiters;                 ///< -XV
   bool use_verp = false;
   std::vector<std::string> warnings;  ///< about outdated usage

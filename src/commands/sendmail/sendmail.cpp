@@ -67,11 +67,25 @@ User current_user() {
   throw Fatal{EX_UNAVAILABLE, "execute " + program + ": " + std::strerror(errno)};
 }
 
+void warn(std::string_view text) {
+  fmt::print(stderr, "sendmail: warning: {}\n", text);
+  log::warning("{}", text);
+}
+
 /// Addresses of one command-line argument, which may be a list, in internal form.
 void add_recipients(const std::string& argument, std::vector<std::string>& recipients) {
   for (const auto& listed : mail::extract_addresses(argument)) {
     recipients.push_back(mail::unquote_822_local(listed.address));
   }
+}
+
+/// What stands in place of a message that only asks where it would go.
+std::string probe_header(const queue::Submission& submission) {
+  std::string header = "From: " + submission.sender + "\nSubject: probe\nTo:";
+  for (const std::string& recipient : submission.recipients) {
+    header += (&recipient == &submission.recipients.front() ? "\t" : ",\n\t") + recipient;
+  }
+  return header + "\n";
 }
 
 int submit(const Options& options, const config::Snapshot& config) {
@@ -84,7 +98,11 @@ int submit(const Options& options, const config::Snapshot& config) {
   submission.full_name = options.full_name.empty() ? user.full_name : options.full_name;
   submission.encoding = options.body_type;
   if (options.verify_only) { submission.trace_flags = queue::kTraceProbe; }
-  if (options.verbose_delivery && !options.verify_only) { submission.trace_flags = queue::kTraceReport; }
+  submission.gateway = options.gateway;
+  // Two -v are for debugging.
+  if (options.verbose_delivery && options.debug == 0 && !options.verify_only) {
+    submission.trace_flags = queue::kTraceReport;
+  }
   if (options.use_verp) {
     submission.verp_delimiters =
         options.verp_delimiters.empty() ? config.text("default_verp_delimiters") : options.verp_delimiters;
@@ -97,13 +115,14 @@ int submit(const Options& options, const config::Snapshot& config) {
   if (options.has_sender) {
     const auto listed = mail::extract_addresses(options.sender);
     submission.sender = listed.empty() ? std::string() : mail::unquote_822_local(listed.front().address);
+    if (listed.size() > 1) { warn("-f option specified malformed sender: " + options.sender); }
   }
   if (options.use_verp && submission.sender.empty()) {
     throw Fatal{EX_TEMPFAIL, who("-V option requires non-null sender address")};
   }
   for (const std::string& argument : options.recipients) { add_recipients(argument, submission.recipients); }
   if (submission.recipients.empty() && !options.extract_recipients) {
-    throw Fatal{EX_USAGE, "Recipient addresses must be specified on the command line or via the -t option"};
+    throw Fatal{EX_TEMPFAIL, who("Recipient addresses must be specified on the command line or via the -t option")};
   }
 
   std::vector<std::string> arguments{"-r"};
@@ -118,7 +137,13 @@ int submit(const Options& options, const config::Snapshot& config) {
   std::string records = queue::format_submission_envelope(submission);
   std::array<char, 65536> chunk;
   bool taken = true;
-  while (taken && !input.ended()) {
+  if (options.verify_only) {
+    // Nothing is delivered, so that there is nothing to read.
+    input.feed(probe_header(submission), records);
+    taken = postdrop->write(records);
+    records.clear();
+  }
+  while (taken && !options.verify_only && !input.ended()) {
     const auto n = sys::read(STDIN_FILENO, chunk);
     if (!n) { throw Fatal{EX_DATAERR, who("error reading input: " + n.error().message())}; }
     if (*n == 0) { break; }
@@ -143,7 +168,7 @@ int submit(const Options& options, const config::Snapshot& config) {
     const int status = outcome.exit_status != EX_OK ? outcome.exit_status : EX_TEMPFAIL;
     throw Fatal{status, who(outcome.error.empty() ? "postdrop failed" : outcome.error)};
   }
-  if (options.verify_only || options.verbose_delivery) {
+  if (submission.trace_flags != 0) {
     fmt::print("Mail Delivery Status Report will be mailed to <{}>.\n", submission.sender);
   }
   return EX_OK;
@@ -168,7 +193,8 @@ int dispatch(const Options& options, const config::Snapshot& config) {
       replace_by(commands + "/postqueue", with_config({"-i", options.site_or_id}));
     case Mode::newaliases: {
       std::vector<std::string> arguments = with_config({"--"});
-      const auto databases = config.list("alias_database");
+      auto databases = config.list("alias_database");
+      if (!options.alias_database.empty()) { databases = {options.alias_database}; }
       if (databases.empty()) { return EX_OK; }
       arguments.insert(arguments.end(), databases.begin(), databases.end());
       replace_by(commands + "/postalias", arguments);
@@ -196,19 +222,16 @@ int run(int argc, char** argv) {
   if (const auto slash = program.rfind('/'); slash != std::string_view::npos) { program.remove_prefix(slash + 1); }
   try {
     const auto options = parse_options(program, arguments);
-    if (!options) { throw Fatal{EX_USAGE, options.error().message()}; }
+    if (!options) { throw Fatal{EX_TEMPFAIL, options.error().message()}; }
     if (!options->config_directory.empty()) { ::setenv("MAIL_CONFIG", options->config_directory.c_str(), 1); }
     const char* from_environment = std::getenv("MAIL_CONFIG");
     const auto config = config::Snapshot::load(
         {.config_directory = from_environment != nullptr ? from_environment : "", .process_name = "sendmail"});
-    if (!config) { throw Fatal{EX_CONFIG, config.error().message()}; }
+    if (!config) { throw Fatal{EX_TEMPFAIL, config.error().message()}; }
     log::Settings settings = config::log_settings(**config, "sendmail", options->debug > 0);
     if (!options->log_tag.empty()) { settings.program_name = options->log_tag + "/sendmail"; }
     log::open(settings);
-    for (const std::string& warning : options->warnings) {
-      fmt::print(stderr, "{}: warning: {}\n", program, warning);
-      log::warning("{}", warning);
-    }
+    for (const std::string& text : options->warnings) { warn(text); }
     return dispatch(*options, **config);
   } catch (const Fatal& fatal) {
     fmt::print(stderr, "{}: fatal: {}\n", program, fatal.text);

@@ -25,7 +25,11 @@ TEST(Options, ValuesBunchedSeparateAndModes) {
   EXPECT_EQ(parse_options("mailq", {})->mode, Mode::mailq);
   EXPECT_EQ(parse_options("newaliases", {})->mode, Mode::newaliases);
   EXPECT_EQ(parse_options("sendmail", {"-bp"})->mode, Mode::mailq);
-  EXPECT_EQ(parse_options("sendmail", {"-q30m"})->mode, Mode::flush_queue);
+  EXPECT_EQ(parse_options("sendmail", {"-q"})->mode, Mode::flush_queue);
+  EXPECT_EQ(parse_options("sendmail", {"-q30m"})->mode, Mode::stop);
+  EXPECT_EQ(parse_options("sendmail", {"-bd", "-q30m"})->mode, Mode::daemon);
+  EXPECT_EQ(parse_options("sendmail", {"-oA/x", "-bi"})->alias_database, "/x");
+  EXPECT_TRUE(parse_options("sendmail", {"-G", "x"})->gateway);
   EXPECT_EQ(parse_options("sendmail", {"-qRsite.test"})->site_or_id, "site.test");
   EXPECT_TRUE(parse_options("sendmail", {"-bv", "x"})->verify_only);
 }
@@ -54,13 +58,23 @@ TEST(Options, VerpUnderItsNewAndItsOldName) {
 }
 
 TEST(Options, TraditionalOptionsAreAcceptedAndBadOnesRefused) {
-  for (const char* word : {"-om", "-oem", "-odb", "-Am", "-G", "-Nnever", "-Ojunk=1", "-n", "-U"}) {
+  for (const char* word : {"-om", "-oem", "-odb", "-Am", "-G", "-Nnever", "-Ojunk=1", "-U", "-x", "-ep"}) {
     EXPECT_TRUE(parse_options("sendmail", {word, "x"})) << word;
   }
   EXPECT_EQ(parse_options("sendmail", {"-bx"}).error().message(), "unsupported: -bx");
-  for (const char* word : {"-Z", "-Nsometimes", "-Rall", "-BUTF", "-f", "-qX"}) {
+  for (const char* word : {"-Z", "-n", "-BUTF", "-f", "-qX", "-qR", "-Xlog", "-oA"}) {
     EXPECT_FALSE(parse_options("sendmail", {word})) << word;
   }
+  for (const char* word : {"-Nsometimes", "-N", "-Rall"}) {
+    const auto options = parse_options("sendmail", {word, ""});
+    ASSERT_TRUE(options) << word;
+    EXPECT_EQ(options->warnings.size(), 1U) << word;
+  }
+  for (const char* mode : {"-bp", "-bi", "-bd", "-q"}) {
+    EXPECT_FALSE(parse_options("sendmail", {mode, "user"})) << mode;
+    EXPECT_FALSE(parse_options("sendmail", {mode, "-t"})) << mode;
+  }
+  EXPECT_FALSE(parse_options("sendmail", {"-bv", "-t"}));
 }
 
 std::string lines_of(const std::string& input, MessageInput::Settings settings, std::size_t step,

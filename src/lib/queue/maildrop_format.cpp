@@ -29,7 +29,7 @@ std::string format_submission_envelope(const Submission& submission) {
   std::string out;
   if (!submission.dsn_envid.empty()) { append_attribute(out, attr::dsn_envid, submission.dsn_envid); }
   if (submission.dsn_ret != 0) { append_attribute(out, attr::dsn_ret, std::to_string(submission.dsn_ret)); }
-  append_attribute(out, attr::rewrite_context, "local");
+  append_attribute(out, attr::rewrite_context, submission.gateway ? "remote" : "local");
   if (!submission.full_name.empty()) { append_record(out, RecordType::full_name, submission.full_name); }
   append_record(out, RecordType::sender, submission.sender);
   if (!submission.encoding.empty()) { append_attribute(out, attr::encoding, submission.encoding); }

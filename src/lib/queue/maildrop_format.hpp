@@ -22,6 +22,7 @@ struct Submission {
   std::string full_name;  ///< sendmail -F
   std::string sender;     ///< As given; rewritten later.
   std::string encoding;   ///< "7bit", "8bit" or empty, sendmail -B
+  bool gateway = false;   ///< sendmail -G: addresses are completed as in mail from outside
   unsigned trace_flags = 0;
   std::string verp_delimiters;
   unsigned notify = 0;  ///< NotifyFlags for each recipient, sendmail -N
