@@ -8,8 +8,8 @@ int main(int argc, char** argv) {
   constexpr CommandVariant kPostmap{
       .name = "postmap",
       .format = SourceFormat::postmap,
-      .options = "c:d:fFijnNopq:rsuUvw",
-      .usage = "[-fFijnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+      .options = "bc:d:fFhijmnNopq:rsuUvw",
+      .usage = "[-bfFhijmnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
       .separator = "",
   };
   return run_table_command(argc, argv, kPostmap);

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include "base/progress.hpp"
 #include "base/safe_text.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -119,12 +120,19 @@ class Builder {
   }
 
  private:
+  /// A warning goes to the terminal too, where the count of entries may stand.
+  void warn(const std::string& text) {
+    progress_.hide();
+    context_.warning(text);
+  }
+
   Result<> add(SourceEntry entry) {
+    progress_.step();
     if (options_.values_are_files) {
       const auto content = contents_of(entry.value);
       if (!content) {
-        context_.warning(fmt::format("{}, line {}: {}: skipping this entry", source_name_, entry.line_number,
-                                     content.error().message()));
+        warn(fmt::format("{}, line {}: {}: skipping this entry", source_name_, entry.line_number,
+                         content.error().message()));
         return {};
       }
       entry.value = encode_base64(*content);
@@ -135,7 +143,7 @@ class Builder {
         options_.duplicates == Duplicates::replace ? TableWriter::Existing::overwrite : TableWriter::Existing::keep;
     SP_TRY(const bool stored, writer_->put(key, entry.value, existing));
     if (!stored && options_.duplicates == Duplicates::warn) {
-      context_.warning(fmt::format("{}: duplicate entry: \"{}\"", table_name_, printable(key)));
+      warn(fmt::format("{}: duplicate entry: \"{}\"", table_name_, printable(key)));
     }
     return {};
   }
@@ -154,6 +162,7 @@ class Builder {
   std::string_view source_name_;
   const BuildOptions& options_;
   const OpenContext& context_;
+  Progress progress_{"entries"};
 };
 
 mode_t new_file_mode(const struct stat& source, const BuildOptions& options) {

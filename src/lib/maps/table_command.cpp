@@ -20,6 +20,7 @@
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
 #include "maps/context.hpp"
+#include "maps/message_keys.hpp"
 #include "maps/table_builder.hpp"
 #include "net/event_loop.hpp"
 
@@ -34,6 +35,8 @@ struct Arguments {
   bool incremental = false;
   bool json = false;
   bool utf8 = true;
+  bool force_utf8 = false;
+  MessageKeyOptions message;
   bool verbose = false;
   CaseFold fold = CaseFold::yes;
   BuildOptions build;
@@ -46,6 +49,9 @@ std::optional<std::string> parse_arguments(int argc, char** argv, const CommandV
   const std::string letters(variant.options);
   for (int letter = 0; (letter = ::getopt(argc, argv, letters.c_str())) != -1;) {
     switch (letter) {
+      case 'b':
+        arguments.message.body = true;
+        break;
       case 'c':
         arguments.config_directory = ::optarg;
         break;
@@ -67,11 +73,17 @@ std::optional<std::string> parse_arguments(int argc, char** argv, const CommandV
       case 'F':
         arguments.build.values_are_files = true;
         break;
+      case 'h':
+        arguments.message.headers = true;
+        break;
       case 'i':
         arguments.incremental = true;
         break;
       case 'j':
         arguments.json = true;
+        break;
+      case 'm':
+        arguments.message.mime = true;
         break;
       case 'n':
         arguments.build.nul = TrailingNul::without;
@@ -95,7 +107,8 @@ std::optional<std::string> parse_arguments(int argc, char** argv, const CommandV
         arguments.utf8 = false;
         break;
       case 'U':
-        break;  // checks are on unless -u turns them off
+        arguments.force_utf8 = true;
+        break;
       case 'v':
         arguments.verbose = true;
         break;
@@ -104,6 +117,10 @@ std::optional<std::string> parse_arguments(int argc, char** argv, const CommandV
     }
   }
   if (arguments.json && !arguments.query && !arguments.list) { return "specify -j only with -q or -s"; }
+  const MessageKeyOptions& message = arguments.message;
+  if ((message.body || message.headers || message.mime) && arguments.query != "-") {
+    return "specify -b -h or -m only with \"-q -\"";
+  }
   arguments.tables.assign(argv + ::optind, argv + argc);
   if (arguments.tables.empty()) { return fmt::format("usage: {} {}", variant.name, variant.usage); }
   return std::nullopt;
@@ -280,6 +297,9 @@ class TableCommand {
       return false;
     }
     SP_TRY(const auto tables, open_all());
+    const MessageKeyOptions& message = arguments_.message;
+    if (message.headers || message.body) { return query_message(tables); }
+    if (message.mime) { context_.warning("ignoring -m option without -b or -h"); }
     bool any = false;
     InputLines lines;
     for (std::string_view key;;) {
@@ -291,6 +311,31 @@ class TableCommand {
         any = true;
       }
     }
+    return any;
+  }
+
+  /// Standard input is a message.
+  Result<bool> query_message(const std::vector<std::unique_ptr<Table>>& tables) {
+    Result<> problem;
+    bool any = false;
+    MessageKeys keys(arguments_.message, [&](std::string_view key) {
+      if (!problem) { return; }
+      const auto found = find(tables, key);
+      if (!found) {
+        problem = std::unexpected(found.error());
+      } else if (*found) {
+        print(key, **found);
+        any = true;
+      }
+    });
+    InputLines lines;
+    for (std::string_view line; problem;) {
+      SP_TRY(const bool more, lines.next(line, [this] { flush(); }));
+      if (!more) { break; }
+      keys.feed(line);
+    }
+    keys.finish();
+    SP_TRY(std::move(problem));
     return any;
   }
 
@@ -375,7 +420,11 @@ int run_table_command(int argc, char** argv, const CommandVariant& variant) {
   context.may_block = true;
   context.fold = arguments.fold;
   context.nul = arguments.build.nul;
-  context.utf8 = arguments.utf8 && snapshot.boolean("smtputf8_enable") ? Utf8::check : Utf8::off;
+  // Headers and bodies may be in any character set.
+  const bool from_message = arguments.message.headers || arguments.message.body;
+  context.utf8 = arguments.utf8 && (!from_message || arguments.force_utf8) && snapshot.boolean("smtputf8_enable")
+                     ? Utf8::check
+                     : Utf8::off;
   arguments.build.format = variant.format;
   arguments.build.host_name = snapshot.text("myhostname");
   const auto done =
