@@ -83,7 +83,7 @@ clients::ReportedMessage Manager::reported(const Message& message) const {
           .queue_id = message.id.str(),
           .sender = message.envelope.sender,
           .encoding = message.envelope.encoding,
-          .smtputf8 = message.envelope.size.smtputf8_flags != 0,
+          .smtputf8 = (message.envelope.size.smtputf8_flags & queue::kSmtpUtf8Requested) != 0,
           .dsn_envid = message.envelope.dsn_envid,
           .dsn_ret = message.envelope.dsn_ret,
           .verp_delimiters = settings_.verp_bounces && message.envelope.verp_delimiters.size() == 2

@@ -210,7 +210,7 @@ delivery::DeliverRequest Manager::make_request(const Entry& entry, bool more_for
   request.dsn_envid = envelope.dsn_envid;
   request.dsn_ret = envelope.dsn_ret;
   request.encoding = envelope.encoding;
-  request.smtputf8 = envelope.size.smtputf8_flags != 0;
+  request.smtputf8 = (envelope.size.smtputf8_flags & queue::kSmtpUtf8Requested) != 0;
   request.rewrite_context = envelope.rewrite_context;
   request.client_name = text_of(attr::log_client_name);
   request.client_address = text_of(attr::log_client_address);

@@ -35,6 +35,7 @@ void ContentSink::on_problem(mail::MimeProblem problem, std::string_view context
 }
 
 void ContentSink::append_field(std::string_view field) {
+  eight_bit_header_ = eight_bit_header_ || !text::is_ascii(field);
   for (const std::string_view line : text::split_exact(field, '\n')) { append_body(line, mail::LineEnd::complete); }
 }
 

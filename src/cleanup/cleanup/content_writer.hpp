@@ -83,11 +83,14 @@ class ContentSink final : public mail::MimeSink {
   void append_body(std::string_view text, mail::LineEnd end);
   /// Content bytes appended so far, with one byte per line end: the message size.
   [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
+  /// A header field that was appended is not ASCII.
+  [[nodiscard]] bool eight_bit_header() const { return eight_bit_header_; }
 
  private:
   queue::MessageWriter* writer_;
   bool replace_stray_cr_;
   bool first_body_line_ = true;
+  bool eight_bit_header_ = false;
   std::deque<ContentEvent> events_;
   std::uint64_t size_bytes_ = 0;
 };

@@ -119,6 +119,16 @@ void Message::fail(Status status, std::string code, std::string text) {
   result_.text = std::move(text);
 }
 
+void Message::fail_to_write(const Error& error) {
+  if (failed()) { return; }
+  log::warning("{}: {}", queue_id(), error.message());
+  if (error.is(std::errc::no_space_on_device) || error.code.value() == EDQUOT) {
+    fail(Status::no_space, "4.3.1", "Insufficient system storage");
+  } else {
+    fail(Status::write_error, "4.3.0", "queue file write error");
+  }
+}
+
 net::Task<> Message::add_recipients(std::vector<clients::RecipientRecord> recipients) {
   for (auto& recipient : recipients) {
     if (failed()) { co_return; }
@@ -197,6 +207,7 @@ void Message::write_recipient(const clients::RecipientRecord& recipient) {
     extracted_ += records;
   }
   ++recipient_count_;
+  eight_bit_recipient_ = eight_bit_recipient_ || !text::is_ascii(recipient.address);
 }
 
 void Message::start_content() {
@@ -222,7 +233,7 @@ net::Task<> Message::add_content(std::string_view bytes) {
   if (shared_.settings.message_size_limit > 0 && sink_.size_bytes() > shared_.settings.message_size_limit) {
     fail(Status::too_large, "5.3.4", "message file too big");
   }
-  if (writer_.failed()) { fail(Status::write_error, "4.3.0", "queue file write error"); }
+  if (writer_.failed()) { fail_to_write(writer_.status().error()); }
 }
 
 net::Task<> Message::drain_events() {
@@ -328,6 +339,16 @@ net::Task<> Message::write_trailer() {
   writer_.append(queue::RecordType::end, "");
 }
 
+std::int64_t Message::smtputf8_flags() const {
+  std::int64_t flags = 0;
+  if (sink_.eight_bit_header()) { flags |= queue::kSmtpUtf8Header; }
+  if (!text::is_ascii(sender_)) { flags |= queue::kSmtpUtf8Sender; }
+  const bool needed = shared_.settings.smtputf8_autodetect && has_flag(clients::kCleanupAutoUtf8) &&
+                      (flags != 0 || eight_bit_recipient_);
+  if (needed || has_flag(clients::kCleanupSmtpUtf8)) { flags |= queue::kSmtpUtf8Requested; }
+  return flags;
+}
+
 /// HOLD came after the file was made in incoming/.
 Result<> Message::hold() {
   if (!orders_.hold || has_flag(clients::kCleanupHold)) { return {}; }
@@ -352,8 +373,9 @@ net::Task<CleanupResult> Message::finish(clients::CleanupEnd orders) {
                                                                   .content_offset = content_offset_,
                                                                   .recipient_count = recipient_count_,
                                                                   .flags = size_flags_,
-                                                                  .content_length = content_octets_}));
-    if (!patched) { fail(Status::write_error, "4.3.0", "queue file write error"); }
+                                                                  .content_length = content_octets_,
+                                                                  .smtputf8_flags = smtputf8_flags()}));
+    if (!patched) { fail_to_write(patched.error()); }
   }
   if (!failed()) {
     auto committed = co_await commit();
@@ -371,12 +393,9 @@ net::Task<CleanupResult> Message::finish(clients::CleanupEnd orders) {
 
 net::Task<CleanupResult> Message::commit() {
   const auto disk_failure = [&](const Error& error) {
-    log::warning("{}: {}", queue_id(), error.message());
+    fail_to_write(error);
     writer_.discard();
-    const bool full = error.is(std::errc::no_space_on_device) || error.code.value() == EDQUOT;
-    return CleanupResult{.status = full ? Status::no_space : Status::write_error,
-                         .code = full ? "4.3.1" : "4.3.0",
-                         .text = full ? "Insufficient system storage" : "queue file write error"};
+    return result_;
   };
   if (const auto held = hold(); !held) { co_return disk_failure(held.error()); }
   const auto place = has_flag(clients::kCleanupHold) ? queue::journal::Place::hold : queue::journal::Place::incoming;

@@ -57,9 +57,11 @@ class Message {
   [[nodiscard]] net::Task<std::string> rewrite_field(std::string field);
   [[nodiscard]] net::Task<> write_trailer();
   [[nodiscard]] Result<> hold();
+  [[nodiscard]] std::int64_t smtputf8_flags() const;
   [[nodiscard]] net::Task<clients::CleanupResult> commit();
   [[nodiscard]] net::Task<bool> bounce_to_sender(const clients::CleanupResult& why);
   void fail(clients::CleanupResult::Status status, std::string code, std::string text);
+  void fail_to_write(const Error& error);
   [[nodiscard]] bool failed() const { return result_.status != clients::CleanupResult::Status::ok; }
   [[nodiscard]] bool has_flag(clients::CleanupFlags flag) const { return (open_.flags & flag) != 0; }
   [[nodiscard]] std::string_view attribute(std::string_view name) const;
@@ -82,6 +84,7 @@ class Message {
   std::int64_t content_offset_ = 0;  // 0: content has not begun
   std::int64_t content_octets_ = 0;  // of the content segment, as SizeRecord counts
   std::int64_t size_flags_ = 0;
+  bool eight_bit_recipient_ = false;
   clients::CleanupResult result_;
 };
 

@@ -1,5 +1,7 @@
 #include "cleanup/cleanup/settings.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace stagepost::cleanup {
@@ -40,6 +42,10 @@ Settings Settings::from(const config::Snapshot& config) {
       s.drop_headers.insert(kind);
     }
   }
+  const auto classes = config.list("smtputf8_autodetect_classes");
+  s.smtputf8_autodetect =
+      config.boolean("smtputf8_enable") &&
+      std::ranges::any_of(classes, [](const std::string& name) { return name == "sendmail" || name == "all"; });
   s.delay_warning_time = config.seconds("delay_warning_time");
   s.mime = {.mime_nesting_limit = size_of(config, "mime_nesting_limit"),
             .mime_boundary_length_limit = size_of(config, "mime_boundary_length_limit"),

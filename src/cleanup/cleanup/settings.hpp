@@ -32,6 +32,8 @@ struct Settings {
   bool always_add_missing_headers = false;
   bool enable_original_recipient = true;
   bool detect_8bit_encoding_header = true;
+  /// Mail of sendmail(1) that needs SMTPUTF8 is recognised (smtputf8_autodetect_classes).
+  bool smtputf8_autodetect = true;
   bool replace_stray_cr = true;  ///< cleanup_replace_stray_cr_lf
   std::string remote_header_rewrite_domain;
   std::string undisclosed_recipients_header;

@@ -53,6 +53,7 @@ class MessageWriter {
   /// Before appending a header line: the same for the content. `data_octets` is the length of the line.
   void reserve_for_pointer_before(std::size_t data_octets);
   [[nodiscard]] bool failed() const { return !status_.has_value(); }
+  [[nodiscard]] const Result<>& status() const { return status_; }
 
   /// Where the next appended record will be.
   [[nodiscard]] std::int64_t offset() const { return flushed_ + static_cast<std::int64_t>(buffer_.size()); }

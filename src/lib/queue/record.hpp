@@ -104,8 +104,14 @@ struct SizeRecord {
   std::int64_t recipient_count = 0;  ///< Done and cancelled ones included; Postfix takes a wrong count as damage.
   std::int64_t flags = 0;            ///< kFlag...: what qmgr needs to know before it reads recipients.
   std::int64_t content_length = 0;  ///< Octets of the content records in use: differs after a milter replaced the body.
-  std::int64_t smtputf8_flags = 0;  ///< kSmtpUtf8...
+  std::int64_t smtputf8_flags = 0;  ///< SmtpUtf8Flags
   bool operator==(const SizeRecord&) const = default;
+};
+/// SizeRecord::smtputf8_flags (RFC 6531). Without the first, the others are only what was seen.
+enum SmtpUtf8Flags : std::int64_t {
+  kSmtpUtf8Requested = 1,  ///< by the client, or found necessary (smtputf8_autodetect_classes)
+  kSmtpUtf8Header = 2,     ///< a header field is not ASCII
+  kSmtpUtf8Sender = 4,     ///< the sender is not ASCII
 };
 /// SizeRecord::flags holds the notify_flags of all recipients together, shifted by this.
 inline constexpr unsigned kFlagNotifyShift = 1;

@@ -26,6 +26,8 @@ smtp::Reply reply_for(const clients::CleanupResult& result) {
     case Status::aborted:
       return make(451, "4.3.0", "Error: queue file write error");
     case Status::temporary:
+      // What is wrong with the address is said as it is; our own trouble is an error.
+      if (result.code.starts_with("4.6.")) { return make(451, result.code, result.text); }
       return make(451, result.code.starts_with('4') ? std::string_view(result.code) : "4.3.0",
                   "Error: " + (result.text.empty() ? std::string("queue file write error") : result.text));
     case Status::ok:
