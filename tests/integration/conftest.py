@@ -34,6 +34,7 @@ def mta(suite, sink, certificate, tmp_path_factory):
                     "smtpd_hard_error_limit": "1000", "smtpd_error_sleep_time": "0"},
         # Errors cost no time here.
         "limitless": {"smtpd_hard_error_limit": "1000", "smtpd_error_sleep_time": "0"},
+        "flood": {"smtpd_hard_error_limit": "1000000", "smtpd_error_sleep_time": "0"},
         "limits": {"smtpd_timeout": "1s", "smtpd_hard_error_limit": "3", "smtpd_soft_error_limit": "2", "smtpd_error_sleep_time": "0",
                    "smtpd_junk_command_limit": "2", "smtpd_recipient_limit": "3", "smtpd_recipient_overshoot_limit": "2"},
         "reject_bare": {"smtpd_forbid_bare_newline": "reject"},

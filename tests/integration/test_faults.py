@@ -163,8 +163,9 @@ def test_disk_full_in_mid_write(small_disk):
         client.envelope("a@b.test", "toobig@remote.test")
         fill(mta.queue / "filler", leave=1000000)
         reply = client.data((b"x" * 78 + b"\r\n") * 40000)
-        assert reply.code in (451, 452), reply
-        assert reply.lines[0].startswith("4.3."), reply
+        full, error = "452 4.3.1 Error: insufficient system storage", "451 4.3.0 Error: queue file write error"
+        assert str(reply) == (error if mta.suite.is_postfix else full)
+    mta.log.wait(r"cleanup\[\d+\]: warning: .*(No space left on device|queue file write error)")
     wait_for(lambda: not mta.queue_files("incoming", "active"), 10, "the partial file to be removed")
     assert not [m for m in sink.messages if "toobig@remote.test" in m.recipients]
     (mta.queue / "filler").unlink()

@@ -348,10 +348,12 @@ def test_maxproc_two_never_opens_a_third_connection(make_instance, make_sink):
     for n in range(12):
         mta.submit(f"limit{n}@remote.test")
     wait_for(lambda: sink.active == 2, 10, "two connections")
+    assert sink.peak == 2
     gate.set()
     sink.wait_messages(12)
     mta.wait_empty()
-    assert sink.peak == 2
+    # Not connections: nobody waits for the answer to QUIT, and a slow server may see the next client before it.
+    assert sink.busiest == 2
 
 
 def test_kept_sessions_count_for_maxproc(make_instance, make_sink):
@@ -378,9 +380,10 @@ def test_destination_concurrency_limit(make_instance, make_sink):
     for n in range(10):
         mta.submit(f"dest{n}@remote.test")
     wait_for(lambda: sink.active == 3, 10, "three connections")
+    assert sink.peak == 3
     gate.set()
     sink.wait_messages(10)
-    assert sink.peak == 3
+    assert sink.busiest == 3
 
 
 def test_lmtp_replies_per_recipient(make_instance, make_sink):

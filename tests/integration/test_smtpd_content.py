@@ -4,8 +4,9 @@ import ssl
 
 import pytest
 
+from support import procs
 from support.mta import queue_id
-from support.smtp_client import Disconnected
+from support.waiting import SCALE, wait_for
 
 SMUGGLED = b"MAIL FROM:<evil@smuggled.test>\r\nRCPT TO:<%s>\r\nDATA\r\nSubject: smuggled\r\n\r\nx\r\n.\r\n"
 
@@ -217,23 +218,71 @@ def test_huge_header_is_bounded(mta, sink, unique):
     assert message.body.endswith(b"body\r\n")
 
 
+def grows_by_at_most(kib):
+    """Sanitizers keep what was freed for a while; there the leak checker speaks."""
+    return kib if SCALE == 1 else kib + 512 * 1024
+
+
 def test_100000_recipients_in_one_session(mta, unique):
-    """Far beyond smtpd_recipient_limit: each gets a reply, memory stays bounded, the accepted ones are kept."""
-    total, batch = 100000, 1000
+    """Far beyond smtpd_recipient_limit: each gets a reply, memory does not grow, the accepted ones get the message."""
+    total, batch = 100000, 2000
     name = unique("flood")
-    with mta.smtp("allow_bare", timeout=120) as client:
+    with mta.smtp("flood", timeout=120) as client:
         client.ehlo()
+        smtpd = mta.daemons("smtpd")
         client.expect(250, "MAIL FROM:<a@b.test>")
-        codes = {}
-        try:
-            for start in range(0, total, batch):
-                client.send("".join(f"RCPT TO:<{name}-{n}@discard.test>\r\n" for n in range(start, start + batch)))
-                for _ in range(batch):
-                    code = client.read().code
-                    codes[code] = codes.get(code, 0) + 1
-        except Disconnected:
-            pass
-        assert codes[250] == 1000 and codes[452] >= 1000 and set(codes) <= {250, 452, 421}, codes
-        if 421 not in codes:
-            assert client.data(b"Subject: flood\r\n\r\nx\r\n").code == 250
-    assert mta.master_pid()
+        codes, held = [], {}
+        for start in range(0, total, batch):
+            client.send("".join(f"RCPT TO:<{name}-{n}@discard.test>\r\n" for n in range(start, start + batch)))
+            codes += [client.read().code for _ in range(batch)]
+            if start == batch:
+                held = {pid: procs.anonymous_kib(pid) for pid in smtpd}
+        assert codes == [250] * 1000 + [452] * (total - 1000)
+        for pid, before in held.items():
+            assert procs.anonymous_kib(pid) - before < grows_by_at_most(4096)
+        reply = client.data(b"Subject: flood\r\n\r\nx\r\n")
+        assert reply.code == 250
+        client.quit()
+    message_id = queue_id(reply)
+    mta.log.wait(rf"qmgr\[\d+\]: {message_id}: from=<a@b\.test>, size=\d+, nrcpt=1000 \(queue active\)$")
+    mta.wait_removed(message_id, timeout=60)
+    assert len(set(m[1] for m in mta.log.find(rf"{message_id}: to=<({name}-\d+)@discard\.test>, .*status=sent"))) == 1000
+
+
+def test_100000_recipients_in_many_transactions(mta, unique):
+    """The same in what a client may do: a hundred messages, taken back by RSET. Nothing of them stays."""
+    name = unique("rset")
+    with mta.smtp("flood", timeout=120) as client:
+        client.ehlo()
+        smtpd, before = mta.daemons("smtpd"), {}
+        queued = set(mta.queue_files())
+        for number in range(100 if SCALE == 1 else 10):
+            recipients = "".join(f"RCPT TO:<{name}-{number}-{n}@discard.test>\r\n" for n in range(1000))
+            client.send("MAIL FROM:<a@b.test>\r\n" + recipients + "RSET\r\n")
+            assert {client.read().code for _ in range(1002)} == {250}
+            if number == 10:
+                before = {pid: procs.anonymous_kib(pid) for pid in smtpd}
+        for pid, held in before.items():
+            assert procs.anonymous_kib(pid) - held < grows_by_at_most(4096)
+        client.quit()
+    wait_for(lambda: set(mta.queue_files("incoming", "active")) <= queued, 10, "no file of a message that was taken back")
+
+
+def test_nul_bytes_in_commands_and_headers(mta, sink, unique, only_stagepost):
+    """NUL is a byte like others in content (for Postfix it ends a command or a header line), and never reaches an address, a reply or the log."""
+    recipient = f"{unique('nul')}@remote.test"
+    mark = mta.log.mark()
+    with mta.smtp("limitless") as client:
+        client.ehlo()
+        for line in (b"MAIL FROM:<a\0@b.test>", b"MAIL FROM:<a@b.test\0>", b"MAIL\0 FROM:<a@b.test>", b"NOOP\0", b"VRFY a\0b", b"HELO a\0b"):
+            reply = client.command(line)
+            assert reply.code // 100 == 5 or line.startswith(b"HELO"), (line, reply)
+            assert "\0" not in reply.text
+        client.expect(250, "MAIL FROM:<a@b.test>")
+        assert client.command(b"RCPT TO:<x\0" + recipient.encode() + b">").code // 100 == 5
+        client.expect(250, f"RCPT TO:<{recipient}>")
+        assert client.data(b"Subject: a\0b\r\nX-Nul: \0\r\n\r\nbody\0\r\n").code == 250
+        client.quit()
+    message = sink.wait_for_recipient(recipient)
+    assert message.body == b"body\0\r\n" and b"Subject: a\0b\r\n" in message.data
+    assert not mta.log.find("\0", since=mark)

@@ -94,6 +94,12 @@ def pss_kib(pids):
     return total
 
 
+def anonymous_kib(pid):
+    """Anonymous memory one process holds (heap and stacks), in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))
+
+
 def context_switches(pids):
     total = 0
     for pid in pids:
