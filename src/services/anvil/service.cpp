@@ -7,6 +7,7 @@
 #include "ipc/channel.hpp"
 #include "log/log.hpp"
 #include "net/event.hpp"
+#include "net/task_group.hpp"
 #include "services/anvil/counters.hpp"
 
 namespace stagepost::anvil {
@@ -69,12 +70,14 @@ net::Task<> housekeeping(Counters& counters, std::chrono::seconds status_interva
 net::Task<Result<>> serve(daemon::Context& context) {
   const config::Snapshot& config = *context.config();
   Counters counters(config.seconds("anvil_rate_time_unit"));
-  context.background().spawn(housekeeping(counters, config.seconds("anvil_status_update_time")));
+  // Not in the context's group, whose tasks are work: with this one there the process would never be idle.
+  net::TaskGroup timers(context.loop(), "anvil timers", 1);
+  timers.spawn(housekeeping(counters, config.seconds("anvil_status_update_time")));
   auto served =
       co_await context.serve_sessions([&counters](net::AcceptedConnection connection, daemon::SessionContext& session) {
         return serve_client(std::move(connection), session, counters);
       });
-  co_await context.background().cancel_and_join();
+  co_await timers.cancel_and_join();
   log_statistics(counters);
   co_return served;
 }
