@@ -151,7 +151,7 @@ def test_virtual_alias_limits_refuse_the_message_for_now(make_instance):
 
 
 def test_anvil_counts_connections_and_messages(make_instance):
-    mta = make_instance(max_idle="1s")
+    mta = make_instance(max_idle="1s", ipc_idle="1s")
     with smtplib.SMTP("127.0.0.1", mta.port()) as one, smtplib.SMTP("127.0.0.1", mta.port()) as two:
         one.ehlo("a.test")
         two.ehlo("b.test")

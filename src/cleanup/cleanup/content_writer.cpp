@@ -36,6 +36,10 @@ void ContentSink::on_problem(mail::MimeProblem problem, std::string_view context
 
 void ContentSink::append_field(std::string_view field) {
   eight_bit_header_ = eight_bit_header_ || !text::is_ascii(field);
+  append_own_field(field);
+}
+
+void ContentSink::append_own_field(std::string_view field) {
   for (const std::string_view line : text::split_exact(field, '\n')) { append_body(line, mail::LineEnd::complete); }
 }
 

@@ -80,10 +80,12 @@ class ContentSink final : public mail::MimeSink {
   [[nodiscard]] std::deque<ContentEvent>& events() { return events_; }
   /// Appends header text as one record a line; counts it.
   void append_field(std::string_view field);
+  /// The same for one that cleanup made: it is no reason to need SMTPUTF8.
+  void append_own_field(std::string_view field);
   void append_body(std::string_view text, mail::LineEnd end);
   /// Content bytes appended so far, with one byte per line end: the message size.
   [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
-  /// A header field that was appended is not ASCII.
+  /// A header field of the message is not ASCII.
   [[nodiscard]] bool eight_bit_header() const { return eight_bit_header_; }
 
  private:

@@ -255,7 +255,7 @@ net::Task<> Message::drain_events() {
                                      .sender = sender_,
                                      .full_name = open_.full_name,
                                      .arrival = std::chrono::floor<std::chrono::seconds>(open_.arrival)});
-        for (const std::string& field : fields) { sink_.append_field(field); }
+        for (const std::string& field : fields) { sink_.append_own_field(field); }
         log::info("{}: {}", queue_id(), headers_.message_id_for_log());
         if (headers_.too_many_hops()) { fail(Status::too_many_hops, "5.4.0", "too many hops"); }
         break;
