@@ -249,21 +249,22 @@ def test_100000_recipients_in_one_session(mta, unique):
     assert len(set(m[1] for m in mta.log.find(rf"{message_id}: to=<({name}-\d+)@discard\.test>, .*status=sent"))) == 1000
 
 
-def test_100000_recipients_in_many_transactions(mta, unique):
-    """The same in what a client may do: a hundred messages, taken back by RSET. Nothing of them stays."""
+def test_recipients_that_are_taken_back_leave_nothing(mta, unique):
+    """Full transactions that end in RSET: neither memory nor files stay."""
     name = unique("rset")
-    with mta.smtp("flood", timeout=120) as client:
+    # The same recipients each time: what is cached about them is not what is looked for.
+    recipients = "".join(f"RCPT TO:<{name}-{n}@discard.test>\r\n" for n in range(500))
+    with mta.smtp("flood", timeout=60) as client:
         client.ehlo()
         smtpd, before = mta.daemons("smtpd"), {}
         queued = set(mta.queue_files())
-        for number in range(100 if SCALE == 1 else 10):
-            recipients = "".join(f"RCPT TO:<{name}-{number}-{n}@discard.test>\r\n" for n in range(1000))
-            client.send("MAIL FROM:<a@b.test>\r\n" + recipients + "RSET\r\n")
-            assert {client.read().code for _ in range(1002)} == {250}
-            if number == 10:
+        for number in range(20 if SCALE == 1 else 5):
+            client.send(f"MAIL FROM:<a@b.test>\r\n{recipients}RSET\r\n")
+            assert {client.read().code for _ in range(502)} == {250}
+            if number == 2:
                 before = {pid: procs.anonymous_kib(pid) for pid in smtpd}
         for pid, held in before.items():
-            assert procs.anonymous_kib(pid) - held < grows_by_at_most(4096)
+            assert procs.anonymous_kib(pid) - held < grows_by_at_most(2048)
         client.quit()
     wait_for(lambda: set(mta.queue_files("incoming", "active")) <= queued, 10, "no file of a message that was taken back")
 
