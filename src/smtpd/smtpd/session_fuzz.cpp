@@ -158,6 +158,7 @@ class FuzzServices final : public smtpd::Services {
   std::size_t accepted = 0;
   std::size_t asleep = 0;
   bool content_fails = false;
+  bool excluded = false;  ///< the client is in smtpd_forbid_bare_newline_exclusions: LF.LF ends its message too
 
   [[nodiscard]] net::Task<Result<clients::ResolveReply>> resolve(std::string sender, std::string recipient) override {
     return fake.resolve(std::move(sender), std::move(recipient));
@@ -245,7 +246,7 @@ class FuzzServices final : public smtpd::Services {
     // Received: and prepended lines are ours, the rest can only be what came over the wire.
     SP_ASSERT(message.content.size() <= wire_.sent.size() + 2000 + policy_.settings.line_length_limit);
     const bool data = wire_.received.ends_with("354 End data with <CR><LF>.<CR><LF>\r\n");
-    if (!data || !mode_.waits) { return; }
+    if (!data || !mode_.waits || excluded) { return; }
     const auto content = content_on_the_wire(wire_);
     SP_ASSERT(content.has_value());
     SP_ASSERT(without_ends_and_dots(message.content).ends_with(without_ends_and_dots(*content)));
@@ -329,7 +330,8 @@ Outcome run_session(std::string_view head, std::string_view input, std::size_t p
   if ((answers & 128U) != 0) { services.content_fails = true; }
   if ((configured & 32U) != 0) { services.fake.free_bytes = 1400; }
   if ((configured & 128U) != 0) { wire.writable_bytes = static_cast<unsigned char>(head[2]) * std::size_t{8}; }
-  const std::string address = (configured & 16U) != 0 ? "192.0.2.1" : "198.51.100.7";
+  services.excluded = (configured & 16U) != 0;
+  const std::string address = services.excluded ? "192.0.2.1" : "198.51.100.7";
   // Neither copied nor freed: the policies live as long as the process.
   loop.run_task(converse(services, std::shared_ptr<const Policy>(std::shared_ptr<void>(), &policy), wire, address));
 
