@@ -158,7 +158,7 @@ class ManagerTest : public testing::Test {
     const auto recovered = co_await manager.recover();
     EXPECT_TRUE(recovered);
     manager.start();
-    const Deadline deadline = within(std::chrono::seconds(10));
+    const Deadline deadline = within(std::chrono::seconds(60));
     while (!done() && !deadline.passed()) {
       [[maybe_unused]] const auto slept = co_await net::sleep_until(within(std::chrono::milliseconds(2)));
     }
