@@ -130,7 +130,7 @@ int Control::check() {
 void Control::prepare_chroot() const {
   if (::geteuid() != 0) { return; }
   const auto master_cf = config::read_master_cf(config_->config_directory() + "/master.cf");
-  if (!master_cf || !uses_chroot(*master_cf)) { return; }
+  if (!master_cf || !uses_chroot(*master_cf) || !sys::stat(config_->text("queue_directory"))) { return; }
   const auto filled = fill_chroot("/etc", config_->text("queue_directory"));
   if (!filled) { say_.warning("files for chroot: " + filled.error().message()); }
 }
@@ -149,6 +149,7 @@ int Control::start(bool foreground) {
     say_.fatal("the Postfix mail system is already running");
     return 1;
   }
+  prepare_chroot();  // before the check, which would find old copies; again below when it makes the queue directory
   if (check() != 0) {
     say_.fatal("Postfix integrity check failed!");
     return 1;
