@@ -32,33 +32,34 @@ class PosixMatcher final : public Matcher {
   }
 
   Result<bool> matches(std::string_view subject, Groups* groups) const override {
+    // Where the parts are is dear to know, and most patterns do not match: it is asked for in a second step.
     regmatch_t range{};
-    std::vector<regmatch_t> parts(groups == nullptr ? 0 : expression_.re_nsub + 1);
-    const std::span<regmatch_t> found = groups == nullptr ? std::span(&range, 1) : std::span(parts);
-    // REG_STARTEND gives the length, so that the subject may contain NUL and needs none at its end.
-    found[0].rm_so = 0;
-    found[0].rm_eo = static_cast<regoff_t>(subject.size());
-    const std::string_view safe = subject.data() == nullptr ? std::string_view("") : subject;
-    const int error =
-        ::regexec(&expression_, safe.data(), groups == nullptr ? 0 : found.size(), found.data(), REG_STARTEND);
-    if (error == REG_NOMATCH) { return false; }
-    if (error != 0) {
-      std::array<char, 256> text{};
-      ::regerror(error, &expression_, text.data(), text.size());
-      return failure(fmt::format("regular expression: {}", text.data()), std::errc::not_enough_memory);
+    SP_TRY(const bool matched, run(subject, std::span(&range, 1), 0));
+    if (!matched || groups == nullptr) { return matched; }
+    std::vector<regmatch_t> parts(expression_.re_nsub + 1);
+    SP_TRY(const bool again, run(subject, parts, parts.size()));
+    groups->clear();
+    for (const regmatch_t& part : parts) {
+      groups->emplace_back(part.rm_so < 0 ? std::string_view::npos : static_cast<std::size_t>(part.rm_so),
+                           part.rm_eo < 0 ? std::string_view::npos : static_cast<std::size_t>(part.rm_eo));
     }
-    if (groups != nullptr) {
-      groups->clear();
-      for (const regmatch_t& group : found) {
-        groups->emplace_back(group.rm_so < 0 ? std::string_view::npos : static_cast<std::size_t>(group.rm_so),
-                             group.rm_eo < 0 ? std::string_view::npos : static_cast<std::size_t>(group.rm_eo));
-      }
-    }
-    return true;
+    return again;
   }
   std::size_t group_count() const override { return expression_.re_nsub; }
 
  private:
+  /// `parts` has at least one element, of which `wanted` are filled.
+  Result<bool> run(std::string_view subject, std::span<regmatch_t> parts, std::size_t wanted) const {
+    // REG_STARTEND gives the length, so that the subject may contain NUL and needs none at its end.
+    parts.front() = {.rm_so = 0, .rm_eo = static_cast<regoff_t>(subject.size())};
+    const char* text = subject.data() == nullptr ? "" : subject.data();
+    const int error = ::regexec(&expression_, text, wanted, parts.data(), REG_STARTEND);
+    if (error == 0 || error == REG_NOMATCH) { return error == 0; }
+    std::array<char, 256> reason{};
+    ::regerror(error, &expression_, reason.data(), reason.size());
+    return failure(fmt::format("regular expression: {}", reason.data()), std::errc::not_enough_memory);
+  }
+
   regex_t expression_{};
   bool compiled_ = false;
 };
