@@ -303,7 +303,7 @@ relay unix - - n - - smtp -o syslog_name=postfix/$service_name
 """
 
 
-@pytest.mark.parametrize("line", """-a -A|-a -n|-d -n|-d -X|-d -o a=b|-e -x|-f -X|-F -d|-F -M|-F -X|-F -#|-h -H -n|-l -m|-M -h|-M -n|-M -T x|-M -P|-p -M
+@pytest.mark.parametrize("line", """-a -A|-a -n|-b -d|-b -t|-t -F|-b x y|-d -n|-d -X|-d -o a=b|-e -x|-f -X|-F -d|-F -M|-F -X|-F -#|-h -H -n|-l -m|-M -h|-M -n|-M -T x|-M -P|-p -M
 -n -X myhostname|-o a=b -X|-P -#|-P -n|-T x -x|-X -#|-e|-X|-#|-MX|-M#|-PX|-M -e|-T foo|-C foo -n|-C builtin,foo -n|-C ,|-X a=b|-e a|a=b -X|-o a|-o =x
 -P -e a/b/c|-P -e a/b=c|-M a=b|-M a/b=c|-M smtp/inet=|-MX smtp|-F smtp/inet=n|-F smtp/inet/*=n|-F smtp/inet/foo=n|-F smtp/inet/private=x
 -F smtp/inet/type=xx|-F smtp/inet/wakeup=1??|-F smtp/inet/process_limit=-1|-F smtp/inet/chroot=yes|-F a/b/c/d|-P a/b/c/d|-M a/b/c|-PX */*/*
@@ -477,6 +477,37 @@ def test_json_has_what_the_text_has(tmp_path):
     assert fields["smtp/inet"]["process_limit"] == "-" and fields["policy/unix"]["arguments"] == ["user=nobody", "argv=/usr/bin/policyd"]
     assert json.loads(run(OURS, tmp_path, "-jP", "submission/inet/smtpd_sasl_auth_enable").stdout) == \
         {"submission/inet": {"smtpd_sasl_auth_enable": "yes"}}
+
+
+TEMPLATE = """# mine
+failure_template = <<END
+Charset: us-ascii
+From: Robot <robot@example.org>
+Subject: Not delivered
+Postmaster-Subject: Copy: not delivered
+
+From $myhostname: $$5 after $delay_warning_time_minutes minutes,
+  $maximal_queue_lifetime_hours hours ${mail_name}.
+END
+"""
+
+
+@pytest.mark.parametrize("option", ["-b", "-t"])
+def test_report_templates_of_a_file_are_shown_alike(tmp_path, option):
+    """The first of the four; the built-in ones have our own words."""
+    (tmp_path / "bounce.cf").write_text(TEMPLATE)
+    main_cf = PLAIN + "delay_warning_time = 4h\nmaximal_queue_lifetime = 2\nbounce_template_file = /nonexistent\n"
+    theirs, ours = both(tmp_path, main_cf, SMALL_MASTER, option, str(tmp_path / "bounce.cf"))
+    end = theirs[1].index("EOF\n\n")
+    assert ours[1][:end] == theirs[1][:end] and ours[::2] == theirs[::2]
+    sections = [line.split(" ")[0] for line in theirs[1].splitlines() if line.endswith("= <<EOF")]
+    assert [line.split(" ")[0] for line in ours[1].splitlines() if line.endswith("= <<EOF")] == sections
+
+
+def test_an_unknown_name_in_a_template_is_fatal(tmp_path):
+    (tmp_path / "bounce.cf").write_text(TEMPLATE.replace("$$5", "$nosuch"))
+    theirs, ours = both(tmp_path, PLAIN, SMALL_MASTER, "-b", str(tmp_path / "bounce.cf"))
+    assert ours[:2] == theirs[:2] == [1, ""] and "undefined $n" in ours[2][0] and "undefined $n" in theirs[2][0]
 
 
 STOCK_FILE = pathlib.Path("/usr/share/postfix/master.cf.dist")

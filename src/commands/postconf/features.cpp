@@ -9,7 +9,9 @@
 #include <openssl/opensslv.h>
 
 #include "base/safe_text.hpp"
+#include "base/sys.hpp"
 #include "config/sasl_types.hpp"
+#include "mail/report_template.hpp"
 #include "maps/module_loading.hpp"
 
 namespace stagepost::postconf {
@@ -42,6 +44,31 @@ std::string public_key_algorithms() {
   return text;
 }
 
+/// -b: the texts as a report would have them; -t: the templates as a file would have them.
+Result<std::string> report_texts(const Options& options, std::vector<std::string>& warnings) {
+  config::LoadOptions load{.config_directory = config_directory(options), .check = config::LoadOptions::Check::no};
+  SP_TRY(const config::SnapshotPtr config, config::Snapshot::load(load));
+  const std::string path =
+      options.arguments.empty() ? config->find_text("bounce_template_file").value_or("") : options.arguments.front();
+  mail::ReportTemplates templates = mail::built_in_report_templates();
+  if (!path.empty()) {
+    SP_TRY(const std::string content, sys::read_file(path, mail::kReportTemplateFileBytes));
+    templates = mail::parse_report_templates(content, path, warnings);
+  }
+  std::string text;
+  for (const mail::ReportTemplate& report : templates) {
+    if (!text.empty()) { text += '\n'; }
+    if (options.subject == Subject::report_templates) {
+      text += mail::format_report_template(report);
+      continue;
+    }
+    auto expanded = mail::expand_report_text(report, *config);
+    if (!expanded) { return failure(fmt::format("{}: {}", path, expanded.error().message())); }
+    text += fmt::format("expanded_{}_text = <<EOF\n{}EOF\n", report.name, *expanded);
+  }
+  return text;
+}
+
 }  // namespace
 
 Result<Output> show_features(const Options& options) {
@@ -56,6 +83,11 @@ Result<Output> show_features(const Options& options) {
     case Subject::lock_types:
       output.text = "flock\nfcntl\ndotlock\n";
       break;
+    case Subject::report_texts:
+    case Subject::report_templates: {
+      SP_TRY(output.text, report_texts(options, output.warnings));
+      break;
+    }
     case Subject::table_types: {
       SP_TRY(output.text, table_types(options, output.warnings));
       break;

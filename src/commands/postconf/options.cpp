@@ -12,15 +12,15 @@ namespace stagepost::postconf {
 namespace {
 
 constexpr std::string_view kUsage =
-    "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-c config_dir] "
+    "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce texts)] [-c config_dir] "
     "[-C class,...] [-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] [-F (master.cf fields)] "
     "[-h (no names)] [-H (no values)] [-j (JSON)] [-l (lock types)] [-m (map types)] [-M (master.cf)] "
     "[-n (non-default parameters)] [-o name=value (override parameter value)] [-p (main.cf, default)] "
-    "[-P (master.cf parameters)] [-q (no deprecation warnings)] "
+    "[-P (master.cf parameters)] [-q (no deprecation warnings)] [-t (bounce templates)] "
     "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] "
     "[-X (exclude)] [-# (comment-out)] [name...]";
 
-constexpr std::string_view kLetters = "aAcCdefFhHjlmMnopPqTvxX#";
+constexpr std::string_view kLetters = "aAbcCdefFhHjlmMnopPqtTvxX#";
 constexpr std::string_view kWithValue = "cCoT";
 
 struct SubjectRow {
