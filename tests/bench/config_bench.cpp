@@ -1,5 +1,6 @@
 // How long it takes to read a large configuration: 10,000 lines of main.cf (parsed, expanded, type-checked) and 2,000
-// services of master.cf. Prints the best and the median of several runs in milliseconds; docs/benchmarks.md has figures.
+// services of master.cf. Prints the best and the median of several runs in milliseconds; docs/benchmarks.md has
+// figures.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -28,7 +29,8 @@ std::string large_main_cf() {
         text += "# what the next lines are for\n";
         break;
       case 1:
-        text += fmt::format("customer_{}_restrictions = check_client_access lmdb:/etc/postfix/access_{}, reject\n", i, i);
+        text +=
+            fmt::format("customer_{}_restrictions = check_client_access lmdb:/etc/postfix/access_{}, reject\n", i, i);
         break;
       case 2:
         text += fmt::format("customer_{}_maps = $customer_{}_restrictions ${{stress?{{a}}:{{b}}}}\n", i, i - 1);

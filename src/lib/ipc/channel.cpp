@@ -1,9 +1,8 @@
 #include "ipc/channel.hpp"
 
-#include <utility>
-
 #include <cerrno>
 #include <sys/socket.h>
+#include <utility>
 
 namespace stagepost::ipc {
 

@@ -60,7 +60,10 @@ class Encoder {
     } else if constexpr (requires { value.has_value(); }) {
       put(value.has_value());
       if (value) { put(*value); }
-    } else if constexpr (requires { value.begin(); value.size(); }) {
+    } else if constexpr (requires {
+                           value.begin();
+                           value.size();
+                         }) {
       put_integer(static_cast<std::uint32_t>(value.size()));
       for (const auto& element : value) { put(element); }
     } else {
@@ -128,7 +131,10 @@ class Decoder {
       get(present);
       value.reset();
       if (ok_ && present) { get(value.emplace()); }
-    } else if constexpr (requires { value.begin(); value.size(); }) {
+    } else if constexpr (requires {
+                           value.begin();
+                           value.size();
+                         }) {
       std::uint32_t count = 0;
       get_integer(count);
       // Each element takes at least one byte: a count beyond the rest is a lie and must not allocate.

@@ -1,4 +1,5 @@
-// See the header. The leak checker speaks to standard error and by the exit status, which is one that nothing else uses.
+// See the header. The leak checker speaks to standard error and by the exit status, which is one that nothing else
+// uses.
 #include "log/sanitizer_report.hpp"
 
 #include <string_view>
