@@ -31,8 +31,12 @@ net::Task<> wait_for(std::shared_ptr<Ending> ending) {
 MessageCommitter::MessageCommitter(net::EventLoop& loop, QueueDirectory directory, journal::Journal::Options options)
     : loop_(&loop) {
   options.post = [&loop](std::function<void()> job) { loop.post(std::move(job)); };
-  options.warn = [](const std::string& text) { log::warning("{}", text); };
-  journal_ = std::make_unique<journal::Journal>(std::move(directory), std::move(options));
+  // Lines are collected by the loop, so they are written there.
+  options.warn = [&loop](const std::string& text) { loop.post([text] { log::warning("{}", text); }); };
+  // With the first message: a process may still be about to give up its privileges, which threads would keep.
+  open_ = [directory = std::move(directory), options = std::move(options)] {
+    return std::make_unique<journal::Journal>(directory, options);
+  };
 }
 
 net::Task<Result<>> MessageCommitter::sync_file(MessageWriter& writer) {
@@ -43,6 +47,7 @@ net::Task<Result<>> MessageCommitter::sync_file(MessageWriter& writer) {
 }
 
 net::Task<Result<>> MessageCommitter::commit(MessageWriter& writer, ArrivalTime arrival, journal::Place place) {
+  if (open_) { journal_ = std::exchange(open_, nullptr)(); }
   if (!journal_ || writer.offset() > static_cast<std::int64_t>(journal::kContentOctetsLimit)) {
     auto synced = co_await sync_file(writer);
     co_return synced;

@@ -2,6 +2,7 @@
 // message's own file (durability.hpp).
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "net/event_loop.hpp"
@@ -27,6 +28,7 @@ class MessageCommitter {
   [[nodiscard]] net::Task<Result<>> sync_file(MessageWriter& writer);
 
   net::EventLoop* loop_;
+  std::function<std::unique_ptr<journal::Journal>()> open_;  ///< not called yet
   std::unique_ptr<journal::Journal> journal_;
 };
 
