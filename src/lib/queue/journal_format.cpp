@@ -121,12 +121,21 @@ std::string encode_record_head(std::uint64_t salt, std::uint64_t number, const I
 SegmentReader::SegmentReader(std::string_view bytes, const SegmentHeader& header)
     : bytes_(bytes.substr(0, std::min<std::size_t>(bytes.size(), header.segment_octets))), header_(header) {}
 
+/// From offset_ on, where a record may be. A segment is mostly zeros: those are passed as fast as memory is read.
+std::uint64_t SegmentReader::next_magic() const {
+  std::size_t at = bytes_.find(kRecordMagic, offset_);
+  while (at != std::string_view::npos && at % kRecordAlignment != 0) { at = bytes_.find(kRecordMagic, aligned(at)); }
+  return at == std::string_view::npos ? bytes_.size() : at;
+}
+
 std::optional<Record> SegmentReader::next() {
   // Invalid records met since the last valid one: damage only if a valid one follows.
   std::uint64_t invalid = 0;
-  for (; offset_ + kRecordHeaderOctets <= bytes_.size(); offset_ += kRecordAlignment) {
+  for (;; offset_ += kRecordAlignment) {
+    offset_ = next_magic();
+    if (offset_ + kRecordHeaderOctets > bytes_.size()) { break; }
     const std::string_view rest = bytes_.substr(offset_);
-    if (!rest.starts_with(kRecordMagic) || get<std::uint64_t>(rest, 8) != header_.salt) { continue; }
+    if (get<std::uint64_t>(rest, 8) != header_.salt) { continue; }
     const auto number = get<std::uint64_t>(rest, 16);
     const auto id_octets = get<std::uint32_t>(rest, 24);
     const auto place = get<std::uint32_t>(rest, 28);

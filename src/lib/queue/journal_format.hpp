@@ -77,6 +77,8 @@ class SegmentReader {
   [[nodiscard]] bool torn_tail() const { return torn_; }
 
  private:
+  [[nodiscard]] std::uint64_t next_magic() const;
+
   std::string_view bytes_;
   SegmentHeader header_;
   std::uint64_t offset_ = kPageOctets;

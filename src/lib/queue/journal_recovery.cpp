@@ -121,7 +121,15 @@ Result<std::vector<Recovery::Orphan>> Recovery::sort_files() {
     auto fd = sys::open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
     if (!fd) {
       if (is_missing(fd.error())) { continue; }
-      if (segment) { SP_TRY(set_aside(name, fd.error().message())); }
+      if (!segment) { continue; }
+      const auto what = sys::lstat(path);
+      if (what && !S_ISREG(what->st_mode)) {
+        SP_TRY(set_aside(name, "not a regular file"));
+        continue;
+      }
+      // It may belong to a process that lives and goes on writing: nobody may lose it because of us.
+      report_.live = true;
+      report_.warnings.push_back(fmt::format("journal: {}", fd.error().message()));
       continue;
     }
     const auto status = sys::fstat(fd->get());
