@@ -78,7 +78,7 @@ def test_lmtp_is_the_smtp_client(root):
 
 
 def test_nothing_is_outside_the_directory_parameters(root):
-    allowed = [below(root, default(name)) for name in ("command_directory", "daemon_directory", "config_directory", "manpage_directory")]
+    allowed = [below(root, default(name)) for name in ("command_directory", "daemon_directory", "config_directory", "manpage_directory", "shlib_directory")]
     allowed += [below(root, default(name)) for name in ("mailq_path", "newaliases_path", "sendmail_path")]
     allowed.append(below(root, default("config_directory")).parent / "aliases")
     allowed.append(below(root, pathlib.Path(cache()["CMAKE_INSTALL_PREFIX"]) / "share/doc"))

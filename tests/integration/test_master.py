@@ -244,7 +244,7 @@ def test_idle_processes_go_and_the_next_client_is_served(system):
 
 def test_no_client_is_lost_while_processes_come_and_go(system):
     port = free_port()
-    mail = system(f"{port} inet n - n - 3 echo plain", max_idle="1s", max_use="2").run()
+    mail = system(f"{port} inet n - n - 3 echo plain", max_idle="1s", max_use="2", process_session_limit="1").run()
     pids = []
     for count in range(60):
         client = Client(port)

@@ -82,6 +82,11 @@ bool is_text_table(std::string_view type) {
 /// Parameters whose values are tables and nothing else.
 bool takes_tables(std::string_view name) { return name.ends_with("_maps") || name.ends_with("_checks"); }
 
+/// Tables that the daemons make themselves when they first write to them.
+bool is_cache(std::string_view name) {
+  return name.ends_with("_cache_database") || name.ends_with("_cache_map") || name == "address_verify_map";
+}
+
 void check_table(const config::TableName& table, const std::string& place, std::string_view command,
                  Warnings& warnings) {
   if (is_text_table(table.type)) {
@@ -122,7 +127,7 @@ void check_tables(const config::Snapshot& config, const config::MasterCf& master
   std::set<std::string> seen;
   const auto check_value = [&](std::string_view name, std::string_view value, const std::string& place) {
     const config::Parameter* parameter = config::find_parameter(name);
-    if (parameter == nullptr || parameter->type != config::Type::text) { return; }
+    if (parameter == nullptr || parameter->type != config::Type::text || is_cache(name)) { return; }
     const auto expanded = config.expand_text(value);
     if (!expanded) { return; }
     for (const config::TableName& table : config::table_names(*expanded)) {

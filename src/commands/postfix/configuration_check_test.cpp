@@ -56,7 +56,8 @@ TEST_F(ConfigurationCheck, IsSilentAboutACorrectConfiguration) {
                            "\nvirtual_alias_maps = inline:{a=b}, static:{x y}, proxy:unix:passwd.byname\n"
                            "smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination\n"
                            "mua = permit_sasl_authenticated, reject\ndefault_transport = smtp:[relay.example]\n"
-                           "relayhost = [relay.example]:587\nsmtpd_tls_security_level = may\n",
+                           "relayhost = [relay.example]:587\nsmtpd_tls_security_level = may\n"
+                           "smtp_tls_session_cache_database = lmdb:/nonexistent/made_by_a_daemon\n",
                        "smtp inet n - n - - smtpd\nsubmission inet n - n - - smtpd -o smtpd_client_restrictions=$mua\n"
                        "smtp unix - - n - - smtp\n"),
               IsEmpty());

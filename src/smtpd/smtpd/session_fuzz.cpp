@@ -38,7 +38,7 @@ constexpr std::array kModes{
     Mode{.main_cf = ""},
     Mode{.main_cf = "smtpd_forbid_bare_newline = reject\n"},
     Mode{.main_cf = "smtpd_forbid_bare_newline = no\nsmtpd_forbid_unauth_pipelining = no\n", .waits = false},
-    Mode{.main_cf = "smtpd_forbid_unauth_pipelining = no\nline_length_limit = 20\n", .waits = false},
+    Mode{.main_cf = "smtpd_forbid_unauth_pipelining = no\nline_length_limit = 512\n", .waits = false},
     Mode{.main_cf = "strict_rfc821_envelopes = yes\nsmtpd_helo_required = yes\nsmtpd_delay_reject = no\n"
                     "smtpd_tls_security_level = may\nsmtpd_soft_error_limit = 1\nsmtpd_hard_error_limit = 4\n"
                     "smtpd_junk_command_limit = 2\nsmtpd_recipient_limit = 2\nsmtpd_recipient_overshoot_limit = 1\n"
