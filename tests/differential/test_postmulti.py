@@ -150,7 +150,8 @@ def both(base, name, script):
 @pytest.mark.parametrize("name, script", [("mistakes", MISTAKES), ("life", LIFE), ("run", RUN)], ids=["mistakes", "life", "run"])
 def test_postmulti(base, name, script):
     ours, theirs = both(base, name, script)
-    # The stock master.cf names programs that are not there yet; "postfix check" says so, as Postfix's does not.
-    ignored = ("Usage:postmulti", "usage: postmulti", "postconf: fatal", ": no program /")
+    # The stock master.cf names programs that are not there yet, and the programs of a build tree have no group of their own:
+    # "postfix check" says so.
+    ignored = ("Usage:postmulti", "usage: postmulti", "postconf: fatal", ": no program /", "warning: not owned by group", "warning: not set-gid")
     assert [line for line in ours if not any(word in line for word in ignored)] == [
         line for line in theirs if not any(word in line for word in ignored)]

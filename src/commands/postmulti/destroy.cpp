@@ -13,6 +13,7 @@
 #include "master/lock_file.hpp"
 #include "queue/directory.hpp"
 #include "queue/hashing_settings.hpp"
+#include "queue/nursery.hpp"
 
 namespace stagepost::postmulti {
 namespace {
@@ -50,6 +51,12 @@ void clean(const std::string& path, bool files, unsigned depth) {
   }
 }
 
+/// What is there was never accepted.
+void clean_nursery(const std::string& path) {
+  clean(path, true, 0U);
+  static_cast<void>(::rmdir(path.c_str()));
+}
+
 /// Tables and state that daemons keep in data_directory: by the names their parameters have by default.
 bool is_daemon_data(std::string_view name) {
   for (const char* suffix : {".lmdb", ".db", ".dir", ".pag", ".lmdb-lock", ""}) {
@@ -80,6 +87,14 @@ Result<> require_idle(const Instance& instance, const config::Snapshot& config) 
       }
     }
   }
+  // Left by a crash: mail that was accepted and may be nowhere else. "postsuper -s" puts it into the queue.
+  if (const auto names = sys::list_directory(instance.queue_directory + "/journal")) {
+    for (const std::string& name : *names) {
+      if (name.starts_with("segment.")) {
+        return failure(fmt::format("Instance '{}' has messages in its journal", instance.config_directory));
+      }
+    }
+  }
   return {};
 }
 
@@ -91,6 +106,8 @@ Result<> remove_files(const Instance& instance, const config::Snapshot& config, 
     }
   }
   static_cast<void>(remove_directory(data, warn));
+  for (const std::string& name : queue::Nursery(instance.queue_directory).directories()) { clean_nursery(name); }
+  static_cast<void>(::rmdir(fmt::format("{}/{}", instance.queue_directory, queue::kNurseryDirectory).c_str()));
   for (const char* name : kPlainDirectories) {
     clean(instance.queue_directory + "/" + name, true, 0U);
     static_cast<void>(remove_directory(instance.queue_directory + "/" + name, warn));

@@ -187,10 +187,16 @@ TEST_F(RecoveryTest, ADamagedFileIsRepairedInPlaceAndKeepsItsMarks) {
     EXPECT_EQ(sys::stat(directory().path(deferred, one_.id))->st_mtime, due.tv_sec);
     ASSERT_TRUE(directory().remove(deferred, one_.id));
   }
-  leave({one_});
-  put(active, one_.id, "");
-  EXPECT_EQ(recover().repaired, 1U);
-  EXPECT_EQ(content(active, one_.id), bytes(one_));
+  // Wherever it was cut off, it is this message and not another one of its name.
+  for (const std::size_t octets : {0U, 50U, 120U, 130U, 140U, 150U}) {
+    ASSERT_LT(octets, bytes(one_).size());
+    leave({one_});
+    put(active, one_.id, bytes(one_).substr(0, octets));
+    const auto report = recover();
+    EXPECT_EQ(report.repaired, 1U) << octets;
+    EXPECT_EQ(report.restored, 0U) << octets;
+    EXPECT_EQ(content(active, one_.id), bytes(one_));
+  }
 }
 
 TEST_F(RecoveryTest, TheNameOfAnotherMessageIsLeftAlone) {
