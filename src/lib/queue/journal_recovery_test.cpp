@@ -196,6 +196,7 @@ TEST_F(RecoveryTest, ADamagedFileIsRepairedInPlaceAndKeepsItsMarks) {
     EXPECT_EQ(report.repaired, 1U) << octets;
     EXPECT_EQ(report.restored, 0U) << octets;
     EXPECT_EQ(content(active, one_.id), bytes(one_));
+    ASSERT_TRUE(directory().remove(active, one_.id));
   }
 }
 
