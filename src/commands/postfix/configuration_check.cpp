@@ -84,7 +84,7 @@ bool takes_tables(std::string_view name) { return name.ends_with("_maps") || nam
 
 /// Tables that the daemons make themselves when they first write to them.
 bool is_cache(std::string_view name) {
-  return name.ends_with("_cache_database") || name.ends_with("_cache_map") || name == "address_verify_map";
+  return name.ends_with("_cache_database") || name.ends_with("_cache_map") || name.ends_with("_verify_map");
 }
 
 void check_table(const config::TableName& table, const std::string& place, std::string_view command,
