@@ -18,7 +18,7 @@ struct Instance {
 };
 
 /// The instance from the first records of a queue file that cleanup wrote (size, time, create_time). Errors: the
-/// disk's, or damage (queue/error.hpp) when the file does not begin like that.
+/// disk's, or damage (queue/error.hpp) when the file does not begin like that, or is cut off within these records.
 [[nodiscard]] Result<Instance> read_instance(int fd, const QueueId& id);
 [[nodiscard]] Result<Instance> read_instance(const std::string& path, const QueueId& id);
 /// The same from bytes in memory: the beginning of a file, kInstanceOctets are enough.

@@ -236,9 +236,7 @@ Result<bool> Recovery::settle_found(const Record& record, const Found& found, bo
   std::string bytes(record.content);
   const Comparison comparison = merge_marks(bytes, file);
   const auto instance = parse_instance(file, record.instance.id);
-  // A file that was cut off behind its arrival time is still this message's.
-  const bool cut_off = instance && instance->create_time == 0 && instance->arrival == record.instance.arrival;
-  if (instance && *instance != record.instance && !cut_off) { return false; }
+  if (instance && *instance != record.instance) { return false; }
   if (same_boot) {
     // The page cache did not die, so the file is what it was made to be.
     if (!complete && comparison == Comparison::equal) {

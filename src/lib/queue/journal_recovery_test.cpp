@@ -150,6 +150,19 @@ TEST_F(RecoveryTest, CompletedMessagesStayAwayAndWhatIsLeftOfThemGoes) {
   EXPECT_TRUE(is_empty(journal()));
 }
 
+TEST_F(RecoveryTest, WhatIsLeftOfACompletedMessageGoesWhereverItWasCutOff) {
+  const std::string whole = bytes(one_);
+  for (std::size_t octets = 0; octets < whole.size(); octets += 10) {
+    for (const std::string& rest : {std::string(), std::string(whole.size() - octets, '\0')}) {
+      leave({one_});
+      complete(one_);
+      put(active, one_.id, whole.substr(0, octets) + rest);
+      EXPECT_EQ(recover().removed, 1U) << octets;
+      EXPECT_FALSE(exists(active, one_.id)) << octets;
+    }
+  }
+}
+
 TEST_F(RecoveryTest, AFileThatIsBeingWrittenIsNotRemovedForACompletionOfItsName) {
   complete(one_);
   put(incoming, one_.id, "", 0600);
