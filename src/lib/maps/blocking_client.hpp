@@ -29,6 +29,8 @@ class BlockingConnection {
   [[nodiscard]] virtual Result<bool> erase(const std::string& /*key*/) {
     return failure("delete operation is not supported");
   }
+  /// Table::each(). Error, by default, when the type cannot be listed.
+  [[nodiscard]] virtual Result<> each(const Visit& /*visit*/) { return failure("cannot be listed"); }
   /// Asked after each call. False: this connection is closed and the next lookup makes a new one.
   [[nodiscard]] virtual bool usable() const { return true; }
 };

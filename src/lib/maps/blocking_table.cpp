@@ -219,6 +219,14 @@ net::Task<Result<Found>> BlockingTable::find(std::string key) {
   co_return found;
 }
 
+Result<> BlockingTable::each(const Visit& visit) {
+  SP_TRY(const auto connection, client_->connect());
+  if (auto listed = connection->each(visit); !listed) {
+    return std::unexpected(std::move(listed).error().within(name()));
+  }
+  return {};
+}
+
 net::Task<Result<>> BlockingTable::put(std::string key, std::string value) {
   Call<void> store = [key = std::move(key), value = std::move(value)](BlockingConnection& connection) {
     return connection.put(key, value);

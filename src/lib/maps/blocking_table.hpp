@@ -26,6 +26,8 @@ class BlockingTable final : public Table {
   [[nodiscard]] std::optional<Result<Found>> find_now(std::string_view key) override;
   /// Temporary errors: the client's; timed_out after Limits::answer; too many lookups are waiting.
   [[nodiscard]] net::Task<Result<Found>> find(std::string key) override;
+  /// On a connection of its own, on the caller's thread, which waits.
+  [[nodiscard]] Result<> each(const Visit& visit) override;
   [[nodiscard]] net::Task<Result<>> put(std::string key, std::string value) override;
   [[nodiscard]] net::Task<Result<bool>> erase(std::string key) override;
 

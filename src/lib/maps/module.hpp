@@ -21,9 +21,25 @@ namespace stagepost::maps {
 
 /// Counts up with each change of what crosses the border: this header, blocking_client.hpp, table_writer.hpp and
 /// lookup.hpp.
-inline constexpr std::uint32_t kModuleAbi = 1;
+inline constexpr std::uint32_t kModuleAbi = 2;
 /// Compilers that disagree about these would disagree about std::string as well.
 inline constexpr std::string_view kModuleBuild = __VERSION__;
+
+/// Another table that a module's table asks (memcache's backup, the domains a query is for), opened by the program. May
+/// be used on any thread; its calls are made one after the other, and wait for the answer.
+class NestedTable {
+ public:
+  NestedTable() = default;
+  NestedTable(const NestedTable&) = delete;
+  NestedTable& operator=(const NestedTable&) = delete;
+  virtual ~NestedTable() = default;
+
+  [[nodiscard]] virtual Result<Found> find(const std::string& key) = 0;
+  /// put, erase: opened with Access::write only.
+  [[nodiscard]] virtual Result<> put(const std::string& key, const std::string& value) = 0;
+  [[nodiscard]] virtual Result<bool> erase(const std::string& key) = 0;
+  [[nodiscard]] virtual Result<> each(const Visit& visit) = 0;
+};
 
 /// What a module gets from the program.
 struct ModuleContext {
@@ -36,6 +52,10 @@ struct ModuleContext {
   std::function<void(std::string_view)> warn;
   /// The value of a main.cf parameter or name, expanded; nullopt when it is not set (`ldapname_server_host`).
   std::function<std::optional<std::string>(std::string_view)> parameter;
+  /// Opens "type:name". Call it while the table itself is opened: later the process may have another root directory.
+  /// A table that cannot be opened then fails its lookups, as it does for the program's own; Error only when tables
+  /// are nested too deeply (a table whose configuration names itself).
+  std::function<Result<std::shared_ptr<NestedTable>>(std::string_view type_and_name, Access access)> open_table;
 };
 
 /// A table that answers at once: an embedded file.

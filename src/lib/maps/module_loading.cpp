@@ -15,6 +15,7 @@
 #include "maps/blocking_table.hpp"
 #include "maps/lmdb_file.hpp"
 #include "maps/module.hpp"
+#include "maps/nested_table.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -23,10 +24,11 @@ constexpr std::size_t kListLimitBytes = 1U << 20U;
 
 /// Modules of ours, which need no line in dynamicmaps.cf. The names are those of Debian's Postfix modules where there
 /// is one, so that a dynamicmaps.cf written for those fits.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kOwnModules{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOwnModules{{
     {"btree", "postfix-bdb.so"},
     {"hash", "postfix-bdb.so"},
     {"ldap", "postfix-ldap.so"},
+    {"memcache", "postfix-memcache.so"},
     {"mongodb", "postfix-mongodb.so"},
     {"mysql", "postfix-mysql.so"},
     {"pgsql", "postfix-pgsql.so"},
@@ -89,7 +91,8 @@ ModuleContext module_context(const OpenContext& context) {
           .recheck_interval = context.recheck_interval,
           .source_limit_bytes = context.source_limit_bytes,
           .warn = context.warn ? context.warn : [](std::string_view) {},
-          .parameter = context.parameter ? context.parameter : nothing};
+          .parameter = context.parameter ? context.parameter : nothing,
+          .open_table = nested_table_opener(context)};
 }
 
 /// `suffix` is known before the module is loaded: postmap asks for the rights of the file's owner first.

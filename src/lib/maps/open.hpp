@@ -51,6 +51,8 @@ struct OpenContext {
   std::size_t lmdb_map_size_bytes = 16'777'216;              ///< lmdb_map_size
   std::size_t berkeley_db_create_buffer_bytes = 16'777'216;  ///< berkeley_db_create_buffer_size
   std::size_t source_limit_bytes = 512U << 20U;              ///< a larger text table is an error
+  /// Tables of modules within which this one is opened (NestedTable).
+  std::size_t nesting = 0;
   /// A table file is looked at (stat) at most this often; a changed one is read again, whole, once it is this old.
   std::chrono::milliseconds recheck_interval{1000};
   std::function<void(std::string_view)> warn;       ///< one log line (level warning), without newline; may be empty
