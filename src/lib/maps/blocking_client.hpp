@@ -52,6 +52,9 @@ class BlockingClient {
 
   [[nodiscard]] virtual KeyKind key_kind() const { return KeyKind::fixed; }
   [[nodiscard]] virtual Limits limits() const { return {}; }
+  /// The documented `domain` parameter, a match list. Not empty: only user@domain keys whose domain is in it are looked
+  /// up, others are not found. The program sees to that before it calls find().
+  [[nodiscard]] virtual std::string key_domains() const { return {}; }
   /// Called on the thread that will use the connection. May try several hosts; within the client's own time limits.
   [[nodiscard]] virtual Result<std::unique_ptr<BlockingConnection>> connect() const = 0;
 };

@@ -13,6 +13,7 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "maps/blocking_table.hpp"
+#include "maps/key_domains.hpp"
 #include "maps/lmdb_file.hpp"
 #include "maps/module.hpp"
 #include "maps/nested_table.hpp"
@@ -103,8 +104,11 @@ TableType module_type(const std::string& type, const std::string& path) {
     std::string full_name = fmt::format("{}:{}", type, name);
     if (found->connect != nullptr) {
       SP_TRY(auto client, found->connect(name, module_context(context)));
-      return std::make_unique<BlockingTable>(std::move(full_name), std::move(client),
-                                             context.may_block ? nullptr : context.loop);
+      const std::string domains = client->key_domains();
+      std::unique_ptr<Table> table = std::make_unique<BlockingTable>(std::move(full_name), std::move(client),
+                                                                     context.may_block ? nullptr : context.loop);
+      if (domains.empty()) { return table; }
+      return only_key_domains(std::move(table), domains, context);
     }
     SP_TRY(auto table, found->open(name, module_context(context)));
     return std::make_unique<FileModuleTable>(std::move(full_name), std::move(table));
