@@ -16,6 +16,7 @@
 
 #include "base/defer.hpp"
 #include "base/sys.hpp"
+#include "config/compatibility_level.hpp"
 #include "config/debugger.hpp"
 #include "config/log_settings.hpp"
 #include "log/log.hpp"
@@ -53,7 +54,8 @@ Result<SystemConfig> load_config(const std::string& directory) {
   SP_TRY(auto main_cf, config::Snapshot::load({.config_directory = directory, .process_name = "master"}));
   SP_TRY(auto master_cf, config::read_master_cf(directory + "/master.cf"));
   for (const std::string& warning : master_cf.warnings) { log::warning("{}", warning); }
-  return SystemConfig{.main_cf = std::move(main_cf), .master_cf = std::move(master_cf)};
+  std::vector<std::string> notes = config::apply_old_chroot_default(master_cf, *main_cf);
+  return SystemConfig{.main_cf = std::move(main_cf), .master_cf = std::move(master_cf), .notes = std::move(notes)};
 }
 
 void open_log(const config::Snapshot& config, unsigned verbosity, bool to_stderr) {
@@ -182,6 +184,7 @@ Result<> supervise(const Options& options, const std::string& directory, const S
   Supervisor supervisor(*reactor, std::move(settings));
   connect_signals(*reactor, supervisor);
   SP_TRY(supervisor.start(config));
+  for (const std::string& note : config.notes) { log::info("{}", note); }
   log::info("daemon started -- version {}, configuration {}", config.main_cf->text("mail_version"), directory);
   if (options.debug) { config::run_debugger(*config.main_cf); }
   readiness.ready();

@@ -165,6 +165,7 @@ void Supervisor::reload() {
   }
   main_cf_ = loaded->main_cf;
   options_.reopen_log();
+  for (const std::string& note : loaded->notes) { log::info("{}", note); }
   log::info("reload -- version {}, configuration {}", main_cf_->text("mail_version"), main_cf_->config_directory());
   std::vector<std::unique_ptr<Service>> old_services = std::move(services_);
   services_ = std::move(*planned);

@@ -27,6 +27,8 @@ namespace stagepost::master {
 struct SystemConfig {
   config::SnapshotPtr main_cf;
   config::MasterCf master_cf;
+  /// About defaults of a low compatibility_level; logged once the log is open.
+  std::vector<std::string> notes = {};
 };
 
 struct SupervisorOptions {

@@ -207,6 +207,12 @@ net::Task<> Manager::add_to_flush_log(std::string site, std::string queue_id) {
   subject.name = site;
   const auto listed = co_await fast_flush_domains_.matches(std::move(subject));
   if (!listed || !*listed) { co_return; }
+  if (old_relay_domains_) {
+    log::info(
+        "using backwards-compatible default setting relay_domains=$mydestination to update fast-flush logfile for "
+        "domain \"{}\"",
+        site);
+  }
   clients::FlushRequest request;
   request.what = clients::FlushRequest::What::add;
   request.site = std::move(site);

@@ -3,6 +3,7 @@
 #include "base/assert.hpp"
 #include "base/text.hpp"
 #include "clients/endpoint.hpp"
+#include "config/compatibility_level.hpp"
 #include "delivery/attempt.hpp"
 #include "log/log.hpp"
 #include "mail/address.hpp"
@@ -55,6 +56,7 @@ Manager::Manager(net::EventLoop& loop, Settings settings)
       bounce_(loop, *settings_.config),
       flush_(loop, *settings_.config),
       fast_flush_domains_(open_fast_flush_domains(settings_.config, loop)),
+      old_relay_domains_(config::uses_old_default(*settings_.config, "relay_domains")),
       work_(loop),
       timer_(loop, [this] { pump(); }),
       loaders_(loop, "message intake", kLoaders),

@@ -133,6 +133,7 @@ class Manager {
   clients::BounceClient bounce_;
   clients::FlushClient flush_;
   maps::MatchList fast_flush_domains_;
+  bool old_relay_domains_;  ///< relay_domains=$mydestination because of a low compatibility_level
 
   std::unordered_map<MessageKey, std::unique_ptr<Message>> messages_;
   std::set<std::string, std::less<>> active_ids_;

@@ -15,11 +15,15 @@
 namespace stagepost::postfix {
 
 Announcer::Announcer(const config::Snapshot& config)
-    : name_(config.text("syslog_name") + "/postfix-script"), maillog_file_(config.text("maillog_file")) {
+    : Announcer(config, config.text("syslog_name") + "/postfix-script") {}
+
+Announcer::Announcer(const config::Snapshot& config, std::string name)
+    : name_(std::move(name)), maillog_file_(config.text("maillog_file")) {
   if (!maillog_file_.empty() && !config::log_file_allowed(maillog_file_, config.list("maillog_file_prefixes"))) {
     maillog_file_.clear();
   }
   log::Settings settings = config::log_settings(config, "postfix-script", false);
+  settings.program_name = name_;
   if (maillog_file_.empty()) { settings.destination = log::Destination::syslog; }
   postlog_socket_ = settings.postlog_socket;
   host_ = settings.host;

@@ -14,6 +14,8 @@ namespace stagepost::postfix {
 class Announcer {
  public:
   explicit Announcer(const config::Snapshot& config);
+  /// With another name at the start of its lines.
+  Announcer(const config::Snapshot& config, std::string name);
 
   void info(std::string_view text) const { say(log::Level::info, text); }
   void warning(std::string_view text) const { say(log::Level::warning, text); }

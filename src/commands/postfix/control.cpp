@@ -21,6 +21,7 @@
 #include "commands/postfix/multi_instance.hpp"
 #include "commands/postfix/options.hpp"
 #include "commands/postfix/upgrade.hpp"
+#include "config/compatibility_level.hpp"
 #include "config/log_settings.hpp"
 #include "queue/journal_recovery.hpp"
 
@@ -114,11 +115,12 @@ int Control::check() {
     say_.fatal(created.error().message());
     return 1;
   }
-  const auto master = config::read_master_cf(config_->config_directory() + "/master.cf");
+  auto master = config::read_master_cf(config_->config_directory() + "/master.cf");
   if (!master) {
     say_.fatal(master.error().message());
     return 1;
   }
+  static_cast<void>(config::apply_old_chroot_default(*master, *config_));
   for (const std::string& warning : configuration_warnings(*config_, *master)) { say_.warning(warning); }
   for (const std::string& warning : broken_rules(*rules, *config_)) { say_.warning(warning); }
   // Queue files whose name does not fit their inode (restored from a backup), and left-overs of a crash.
@@ -129,7 +131,8 @@ int Control::check() {
 /// A failure costs look-ups through the C library only, so the mail system starts all the same.
 void Control::prepare_chroot() const {
   if (::geteuid() != 0) { return; }
-  const auto master_cf = config::read_master_cf(config_->config_directory() + "/master.cf");
+  auto master_cf = config::read_master_cf(config_->config_directory() + "/master.cf");
+  if (master_cf) { static_cast<void>(config::apply_old_chroot_default(*master_cf, *config_)); }
   if (!master_cf || !uses_chroot(*master_cf) || !sys::stat(config_->text("queue_directory"))) { return; }
   const auto filled = fill_chroot("/etc", config_->text("queue_directory"));
   if (!filled) { say_.warning("files for chroot: " + filled.error().message()); }
@@ -349,6 +352,17 @@ int fail(std::string_view text) {
   return 1;
 }
 
+/// COMPATIBILITY_README: every use of the command says that old defaults are in force.
+void remind_of_level(const config::Snapshot& config) {
+  if (!config::is_below_level(config, config::kLastCompatibilityLevel)) { return; }
+  const Announcer say(config, config.text("syslog_name"));
+  say.info("Postfix is using backwards-compatible default settings");
+  say.info("See http://www.postfix.org/COMPATIBILITY_README.html for details");
+  say.info(
+      fmt::format("To disable backwards compatibility use \"postconf compatibility_level={}\" and \"postfix reload\"",
+                  config::kLastCompatibilityLevel));
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
@@ -400,6 +414,7 @@ int run(int argc, char** argv) {
     }
   }
   ::setenv("MAIL_CONFIG", (*config)->config_directory().c_str(), 1);
+  remind_of_level(**config);
   const auto command = command_named(options->command);
   if (!command) {
     const Announcer say(**config);

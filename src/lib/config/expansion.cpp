@@ -1,6 +1,5 @@
 #include "config/expansion.hpp"
 
-#include <array>
 #include <compare>
 #include <utility>
 
@@ -8,24 +7,12 @@
 
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
+#include "config/compatibility_level.hpp"
 
 namespace stagepost::config {
 namespace {
 
 bool is_name_character(char c) { return text::is_alnum(c) || c == '_'; }
-
-/// A compatibility level: one to three numbers ("2", "3.6", "3.7.1"), missing ones count as zero.
-std::optional<std::array<std::uint64_t, 3>> parse_level(std::string_view text) {
-  const auto pieces = text::split_exact(text, '.');
-  std::array<std::uint64_t, 3> level{};
-  if (pieces.size() > level.size()) { return std::nullopt; }
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    const auto number = text::parse_unsigned(pieces[i]);
-    if (!number) { return std::nullopt; }
-    level[i] = *number;
-  }
-  return level;
-}
 
 bool all_digits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -191,9 +178,11 @@ class Expander {
 
   Result<std::strong_ordering> order_of(const std::string& left, const std::string& right, bool level) const {
     if (level) {
-      const auto a = parse_level(left);
-      const auto b = parse_level(right);
-      if (!a || !b) { return error(fmt::format("malformed compatibility level \"{}\"", printable(a ? right : left))); }
+      const auto a = parse_compatibility_level(left);
+      const auto b = parse_compatibility_level(right);
+      if (!a || !b) {
+        return error(fmt::format("malformed compatibility level syntax: \"{}\"", printable(a ? right : left)));
+      }
       return *a <=> *b;
     }
     if (all_digits(left) && all_digits(right)) {

@@ -2,32 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 
 #include <fmt/format.h>
 
+#include "base/nearest_name.hpp"
 #include "base/text.hpp"
 
 namespace stagepost::config {
 namespace {
 
 using Names = std::set<std::string, std::less<>>;
-
-/// Edit distance, or anything above `limit` as soon as it must be more.
-std::size_t distance(std::string_view a, std::string_view b, std::size_t limit) {
-  if (a.size() > b.size() + limit || b.size() > a.size() + limit) { return limit + 1; }
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 void add_service_names(const MasterCf& master, NameUse& use) {
   static constexpr std::array<std::string_view, 6> kAgents{"smtp", "lmtp", "local", "virtual", "pipe", "error"};
@@ -44,17 +28,9 @@ void add_service_names(const MasterCf& master, NameUse& use) {
 }  // namespace
 
 std::string nearest_parameter(std::string_view name) {
-  constexpr std::size_t kLimit = 2;
-  std::string_view best;
-  std::size_t best_distance = kLimit + 1;
-  if (name.size() > 200) { return ""; }
-  for (const Parameter& parameter : parameters()) {
-    if (const std::size_t d = distance(name, parameter.name, kLimit); d < best_distance) {
-      best = parameter.name;
-      best_distance = d;
-    }
-  }
-  return std::string(best);
+  std::vector<std::string_view> names;
+  for (const Parameter& parameter : parameters()) { names.push_back(parameter.name); }
+  return std::string(nearest_name(name, names));
 }
 
 std::vector<std::string_view> referenced_names(std::string_view text) {

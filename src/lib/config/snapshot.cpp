@@ -10,6 +10,7 @@
 #include "base/assert.hpp"
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
+#include "config/compatibility_level.hpp"
 #include "config/expansion.hpp"
 #include "config/host_defaults.hpp"
 #include "config/origin_name.hpp"
@@ -211,6 +212,9 @@ struct Snapshot::State {
     switch (value.type) {
       case Type::raw:
       case Type::text:
+        if (name == "compatibility_level" && !parse_compatibility_level(text)) {
+          return failure(fmt::format("malformed compatibility level syntax: \"{}\"", printable(text)));
+        }
         if (value.parameter != nullptr && value.parameter->minimum > 0 && text.empty()) {
           return failure(fmt::format("{} must not be empty", name));
         }
@@ -260,13 +264,16 @@ struct Snapshot::State {
       ordered.emplace_back(&name, &value);
     }
     std::ranges::sort(ordered, {}, [](const auto& entry) { return std::string_view(*entry.first); });
+    // Many defaults depend on the level: a bad one is one mistake, not one for each of them.
+    Value& level = slot("compatibility_level");
+    const bool level_is_bad = !level.error && !check("compatibility_level", level);
     std::optional<Error> first;
     std::vector<std::pair<std::size_t, std::string>> found;  // by line; defaults and -o come first
     for (auto& [name, value] : ordered) {
       if (!value->error) {
         if (auto checked = check(*name, *value); !checked) { value->error = std::move(checked).error(); }
       }
-      if (!value->error) { continue; }
+      if (!value->error || (level_is_bad && value->origin.empty())) { continue; }
       Error error = *value->error;
       error = value->origin.empty() ? std::move(error).within(fmt::format("{}: default of {}", main_cf.file, *name))
                                     : std::move(error).within(value->origin);

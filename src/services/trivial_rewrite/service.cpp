@@ -1,6 +1,8 @@
 #include "services/trivial_rewrite/service.hpp"
 
+#include "base/text.hpp"
 #include "clients/rewrite.hpp"
+#include "config/compatibility_level.hpp"
 #include "ipc/channel.hpp"
 #include "log/log.hpp"
 #include "mail/rewrite.hpp"
@@ -20,6 +22,7 @@ struct Shared {
   ResolverRules verify_rules;
   mail::RewriteOptions local;
   mail::RewriteOptions remote;
+  bool old_append_dot_mydomain = false;  ///< append_dot_mydomain=yes because of a low compatibility_level
 };
 
 mail::RewriteOptions rewrite_options(const config::Snapshot& config, clients::RewriteContext context) {
@@ -33,6 +36,23 @@ mail::RewriteOptions rewrite_options(const config::Snapshot& config, clients::Re
           .mydomain = local ? config.text("mydomain") : remote_domain};
 }
 
+/// COMPATIBILITY_README: tells where append_dot_mydomain=yes, which nobody asked for, made `rewritten`.
+net::Task<> note_old_default(Shared& shared, std::string address, std::string rewritten, mail::RewriteOptions options) {
+  options.append_dot_mydomain = false;
+  const std::string plain = mail::rewrite_address(address, options);
+  const std::size_t at = plain.rfind('@');
+  if (plain == rewritten || at == std::string::npos) { co_return; }
+  const std::string domain = plain.substr(at + 1);
+  const bool localhost = text::iequals(domain, "localhost");
+  if (localhost) {
+    const auto listed = co_await shared.tables->is_local(domain);
+    if (listed && *listed) { co_return; }
+  }
+  log::info("using backwards-compatible default setting append_dot_mydomain=yes to rewrite \"{0}\" to \"{0}.{1}\"{2}",
+            domain, options.mydomain,
+            localhost ? "; please add \"localhost\" to mydestination or other address class" : "");
+}
+
 net::Task<Result<>> answer(Shared& shared, ipc::Channel& channel, ipc::Frame frame, Deadline deadline) {
   if (frame.is<clients::RewriteRequest>()) {
     const auto request = frame.as<clients::RewriteRequest>();
@@ -40,6 +60,9 @@ net::Task<Result<>> answer(Shared& shared, ipc::Channel& channel, ipc::Frame fra
     const bool local = request->context == clients::RewriteContext::local;
     clients::RewriteReply reply;
     reply.address = mail::rewrite_address(request->address, local ? shared.local : shared.remote);
+    if (shared.old_append_dot_mydomain) {
+      co_await note_old_default(shared, request->address, reply.address, local ? shared.local : shared.remote);
+    }
     auto sent = co_await channel.send(reply, deadline);
     co_return sent;
   }
@@ -97,6 +120,7 @@ net::Task<Result<>> serve(daemon::Context& context) {
   SP_CO_TRY(shared.verify_tables, Tables::create(shared.config, Purpose::verify, context.tables()));
   shared.rules = read_rules(config, Purpose::mail);
   shared.verify_rules = read_rules(config, Purpose::verify);
+  shared.old_append_dot_mydomain = config::uses_old_default(config, "append_dot_mydomain");
   shared.local = rewrite_options(config, clients::RewriteContext::local);
   shared.remote = rewrite_options(config, clients::RewriteContext::remote);
   daemon::SessionHandler handler = [&shared](net::AcceptedConnection connection, daemon::SessionContext& session) {

@@ -291,6 +291,14 @@ net::Task<Verdict> Evaluation::in_networks() {
     log::warning("mynetworks: {}", matched.error().message());
     co_return reject({.code = 451, .enhanced = "4.3.0", .text = "Temporary lookup failure"});
   }
+  if (*matched && policy.old_defaults.mynetworks_style) {
+    const auto anyway =
+        co_await policy.old_defaults.host_networks.matches({request.client.name, request.client.address});
+    if (anyway && !*anyway) {
+      policy.old_defaults.say(fmt::format("mynetworks_style={} to permit request from client \"{}\"",
+                                          policy.old_defaults.style, request.client.label));
+    }
+  }
   co_return *matched ? permit() : dunno();
 }
 
@@ -383,6 +391,10 @@ net::Task<Verdict> Evaluation::unauth_destination(const Rule& rule) {
   }
   const bool ours = resolved->outcome == ResolveReply::Outcome::ok && !resolved->routed &&
                     resolved->address_class != AddressClass::other;
+  if (ours && resolved->address_class == AddressClass::relay && policy.old_defaults.relay_domains) {
+    policy.old_defaults.say(fmt::format("relay_domains=$mydestination to accept mail for domain \"{}\"",
+                                        resolved->recipient.substr(resolved->recipient.rfind('@') + 1)));
+  }
   if (rule.check == Check::permit_auth_destination) { co_return ours ? permit() : dunno(); }
   if (ours) { co_return dunno(); }
   const int code = access().relay_domains_reject_code;
@@ -399,12 +411,18 @@ net::Task<Verdict> Evaluation::unlisted(std::string sender, std::string address,
     if (!resolved) { log::warning("{}", resolved.error().message()); }
     co_return reject(lookup_failure(address));
   }
+  const bool relayed = resolved->address_class == AddressClass::relay;
   const auto unknown = co_await policy.known.check(std::move(*resolved));
   if (!unknown) {
     log::warning("{}", unknown.error().message());
     co_return reject(lookup_failure(address));
   }
-  if (!*unknown) { co_return dunno(); }
+  if (!*unknown) {
+    if (relayed && policy.old_defaults.relay_domains && topic.kind == kRecipientAddress) {
+      policy.old_defaults.say(fmt::format("relay_domains=$mydestination to accept mail for address \"{}\"", address));
+    }
+    co_return dunno();
+  }
   const UnknownAddress& why = **unknown;
   std::string enhanced = why.enhanced;
   if (enhanced.empty()) { enhanced = topic.kind == kSenderAddress ? "5.1.0" : "5.1.1"; }
@@ -536,6 +554,18 @@ net::Task<Verdict> Evaluation::table_action(const Rule& rule, std::string key, s
   co_return verdict;
 }
 
+/// Nothing limited relaying (smtpd_relay_restrictions is empty), where its default now would.
+net::Task<> remind_of_relaying(Evaluation& evaluation) {
+  const OldDefaults& old = evaluation.policy.old_defaults;
+  Scope scope{evaluation.recipient_topic(), 0};
+  const Verdict verdict = co_await evaluation.apply(old.default_relay_rules, std::move(scope));
+  if (verdict.kind != Verdict::Kind::reject || verdict.reply.enhanced == "4.3.0") { co_return; }
+  old.say(
+      fmt::format("\"smtpd_relay_restrictions = (empty)\" to avoid \"Relay access denied\" error for recipient "
+                  "\"{}\" from client \"{}\"",
+                  evaluation.request.recipient.value_or(""), evaluation.request.client.label));
+}
+
 }  // namespace
 
 net::Task<std::optional<Reply>> check_access(const Policy& policy, Lookups& lookups, AccessRequest request,
@@ -550,8 +580,16 @@ net::Task<std::optional<Reply>> check_access(const Policy& policy, Lookups& look
     if (stage == Stage::helo && request.helo.empty()) { continue; }
     Scope scope{evaluation.topic_of(stage), 0};
     Verdict verdict = co_await evaluation.apply(policy.list(stage), std::move(scope));
-    if (verdict.kind == Verdict::Kind::reject) { co_return std::move(verdict.reply); }
+    if (verdict.kind == Verdict::Kind::reject) {
+      if (stage == Stage::recipient && policy.old_defaults.relay_before_recipient) {
+        effects.reminder =
+            fmt::format("smtpd_relay_before_recipient_restrictions=no to reject recipient \"{}\" from client \"{}\"",
+                        request.recipient.value_or(""), request.client.label);
+      }
+      co_return std::move(verdict.reply);
+    }
     if (effects.discard) { co_return std::nullopt; }
+    if (stage == Stage::relay && policy.old_defaults.relay_restrictions) { co_await remind_of_relaying(evaluation); }
     if (stage == Stage::sender && policy.access.reject_unlisted_sender && request.sender && !request.sender->empty()) {
       Verdict unlisted = co_await evaluation.unlisted("", std::string(*request.sender), evaluation.sender_topic());
       if (unlisted.kind == Verdict::Kind::reject) { co_return std::move(unlisted.reply); }

@@ -49,6 +49,8 @@ struct AccessEffects {
   std::string redirect;
   std::vector<std::string> bcc;
   std::vector<std::string> prepend;
+  /// About a refusal, for the log line behind it (OldDefaults::say).
+  std::string reminder;
 };
 
 /// Gets "hold", "<x@y>: Recipient address triggers HOLD action": a log line of the session.

@@ -242,5 +242,48 @@ TEST(FitStatus, ExchangesAddressCodes) {
   EXPECT_EQ(fit_status("5.7.1", kClientHost), "5.7.1");
 }
 
+/// Lines that OldDefaults says about one question below a level.
+std::vector<std::string> reminders(const std::string& main_cf, const Question& question) {
+  const auto config = config::Snapshot::from_text(
+      "myhostname = mx.test\nmynetworks = 192.0.2.0/28\nmydestination = ours.test\ninet_interfaces = 127.0.0.1\n"
+      "alias_maps =\nlocal_recipient_maps =\n" +
+          main_cf,
+      "main.cf", {});
+  const auto policy =
+      std::const_pointer_cast<Policy>(Policy::create(**config, maps::make_context(*config, nullptr)).value());
+  std::vector<std::string> lines;
+  policy->old_defaults.say = [&](std::string_view text) { lines.emplace_back(text); };
+  FakeServices services;
+  net::EventLoop loop;
+  Outcome outcome;
+  loop.run_task(evaluate(*policy, services, question, outcome));
+  if (!outcome.effects.reminder.empty()) { lines.push_back(outcome.effects.reminder); }
+  return lines;
+}
+
+TEST(OldDefaults, AreNamedWhereTheNewOnesWouldRefuse) {
+  using Lines = std::vector<std::string>;
+  const std::string level_0 =
+      "compatibility_level = 0\nsmtpd_recipient_restrictions = check_sender_access inline:{{boss@sender.test=OK}}, "
+      "permit_mynetworks, reject_unauth_destination\n";
+  EXPECT_EQ(
+      reminders(level_0,
+                {.sender = "boss@sender.test", .recipient = "x@far.test", .stages = {Stage::recipient, Stage::relay}}),
+      Lines{"\"smtpd_relay_restrictions = (empty)\" to avoid \"Relay access denied\" error for recipient "
+            "\"x@far.test\" from client \"client.test[198.51.100.7]\""});
+  EXPECT_EQ(reminders(level_0, {.recipient = "user@ours.test", .stages = {Stage::recipient, Stage::relay}}), Lines{});
+  EXPECT_EQ(reminders(level_0, {.recipient = "x@far.test", .stages = {Stage::recipient, Stage::relay}}),
+            Lines{"smtpd_relay_before_recipient_restrictions=no to reject recipient \"x@far.test\" from client "
+                  "\"client.test[198.51.100.7]\""});
+  // Said by the administrator: nothing to remind of.
+  EXPECT_EQ(
+      reminders(level_0 + "smtpd_relay_restrictions =\nsmtpd_relay_before_recipient_restrictions = no\n",
+                {.sender = "boss@sender.test", .recipient = "x@far.test", .stages = {Stage::recipient, Stage::relay}}),
+      Lines{});
+  EXPECT_EQ(reminders("compatibility_level = 3.6\nsmtpd_recipient_restrictions = reject\n",
+                      {.recipient = "x@far.test", .stages = {Stage::recipient, Stage::relay}}),
+            Lines{});
+}
+
 }  // namespace
 }  // namespace stagepost::smtpd

@@ -61,6 +61,7 @@ Result<std::shared_ptr<const Policy>> Policy::create(const config::Snapshot& con
                                  {.style = maps::MatchStyle::strings}, open));
   if (kind == SessionKind::local_unrestricted) { return policy; }
   SP_TRY(policy->known, KnownAddresses::create(config, open));
+  SP_TRY(policy->old_defaults, OldDefaults::create(config, open));
 
   policy->tables = std::make_shared<AccessTables>(open);
   const FindTable table = [tables = policy->tables.get()](std::string_view name) { return tables->open(name); };

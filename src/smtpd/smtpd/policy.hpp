@@ -13,6 +13,7 @@
 #include "maps/match_list.hpp"
 #include "smtpd/smtpd/access_rules.hpp"
 #include "smtpd/smtpd/known_addresses.hpp"
+#include "smtpd/smtpd/old_defaults.hpp"
 #include "smtpd/smtpd/settings.hpp"
 
 namespace stagepost::smtpd {
@@ -53,6 +54,7 @@ struct Policy {
   maps::MatchList verp_clients;  ///< smtpd_authorized_verp_clients
   maps::MatchList forbidden_commands;
   KnownAddresses known;
+  OldDefaults old_defaults;
   std::shared_ptr<AccessTables> tables;
   std::array<Rules, kStages> lists;
   std::vector<std::string> class_names;

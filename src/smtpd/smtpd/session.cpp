@@ -347,6 +347,7 @@ std::optional<Reply> Session::check_space(const smtp::MailCommand& command) {
 }
 
 net::Task<Session::Flow> Session::on_mail(CheckMail check) {
+  policy_->old_defaults.note_address("sender", check.command.sender.internal(), client_.label);
   std::optional<Reply> refusal = check_space(check.command);
   if (!refusal) {
     transaction_ = std::make_unique<Transaction>();
@@ -374,6 +375,7 @@ net::Task<Session::Flow> Session::on_mail(CheckMail check) {
 
 net::Task<Session::Flow> Session::on_rcpt(CheckRcpt check) {
   recipient_ = check.command.recipient.internal();
+  policy_->old_defaults.note_address("recipient", recipient_, client_.label);
   Stages stages;
   if (settings().delay_reject) { stages = {Stage::client, Stage::helo, Stage::sender}; }
   const bool relay_first = policy_->access.relay_before_recipient;
@@ -445,6 +447,10 @@ net::Task<Session::Flow> Session::on_etrn(CheckEtrn check) {
     co_return flow;
   }
   using Status = clients::FlushReply::Status;
+  if (policy_->old_defaults.relay_domains) {
+    policy_->old_defaults.say(
+        fmt::format("relay_domains=$mydestination to flush mail for domain \"{}\"", check.domain));
+  }
   const auto status = co_await services_.flush_site(check.domain);
   Reply answer = make_reply(250, "", "Queuing started");
   if (!status || *status == Status::failed) {
@@ -515,6 +521,7 @@ net::Task<std::optional<Reply>> Session::decide(Stages stages, std::string_view 
   if (refusal) {
     if (settings().soft_bounce) { *refusal = as_temporary(std::move(*refusal)); }
     log_reject(where, *refusal);
+    if (!effects.reminder.empty()) { policy_->old_defaults.say(std::exchange(effects.reminder, {})); }
   }
   co_return refusal;
 }
