@@ -11,7 +11,8 @@
 namespace stagepost::maps {
 
 /// `table`, asked only for keys user@domain whose user is not empty and whose domain is in `list` (names, /files,
-/// type:table, "!"; a name does not stand for its subdomains); other keys are not found. Error: a malformed list.
+/// type:table, "!"; a name does not stand for its subdomains); other keys are not found, and neither
+/// stored (with a warning) nor erased. Error: a malformed list.
 [[nodiscard]] Result<std::unique_ptr<Table>> only_key_domains(std::unique_ptr<Table> table, const std::string& list,
                                                               const OpenContext& context);
 
