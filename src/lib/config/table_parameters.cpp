@@ -16,7 +16,8 @@ namespace {
 using namespace std::string_view_literals;
 
 // The names of Postfix 3.7.11 and those that later releases added (charset, encoding, idle_interval, retry_interval,
-// key_digest, mongodb). All lists sorted bytewise.
+// key_digest, mongodb), and our timeout of mysql and pgsql. All lists
+// sorted bytewise.
 constexpr std::string_view kLdap[] = {"bind",
                                       "bind_dn",
                                       "bind_pw",
@@ -76,6 +77,7 @@ constexpr std::string_view kMysql[] = {"additional_conditions",
                                        "retry_interval",
                                        "select_field",
                                        "table",
+                                       "timeout",
                                        "tls_CAfile",
                                        "tls_CApath",
                                        "tls_cert_file",
@@ -85,9 +87,9 @@ constexpr std::string_view kMysql[] = {"additional_conditions",
                                        "user",
                                        "where_field"};
 constexpr std::string_view kPgsql[] = {
-    "additional_conditions", "dbname",   "domain", "encoding",      "expansion_limit", "hosts",
-    "idle_interval",         "password", "query",  "result_format", "retry_interval",  "select_field",
-    "select_function",       "table",    "user",   "where_field"};
+    "additional_conditions", "dbname",   "domain",  "encoding",      "expansion_limit", "hosts",
+    "idle_interval",         "password", "query",   "result_format", "retry_interval",  "select_field",
+    "select_function",       "table",    "timeout", "user",          "where_field"};
 constexpr std::string_view kSqlite[] = {"additional_conditions", "dbpath",       "domain", "expansion_limit", "query",
                                         "result_format",         "select_field", "table",  "where_field"};
 

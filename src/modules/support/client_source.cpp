@@ -58,6 +58,10 @@ Result<ClientSource> ClientSource::parse(std::string_view content, std::string_v
   ClientSource source;
   source.name_ = file;
   for (config::Setting& setting : parsed.settings) {
+    // Not the values, one may be a password.
+    if (warn && source.settings_.contains(setting.name)) {
+      warn(fmt::format("{}, line {}: overriding earlier entry: {}", file, setting.line, printable(setting.name)));
+    }
     source.settings_.insert_or_assign(std::move(setting.name), std::move(setting.value));
   }
   return source;

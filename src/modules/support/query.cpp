@@ -91,7 +91,7 @@ Result<std::optional<std::string>> Template::query(const KeyParts& key, const Qu
     if (piece.part == '\0') { continue; }
     SP_TRY(const std::string quoted, quote(*part_of(key, text::lower(piece.part))));
     made += quoted;
-    if (made.size() > kValueLimit) { return failure("query is too long", std::errc::value_too_large); }
+    if (made.size() > kValueLimit) { return failure("query is too long"); }
   }
   return made;
 }
@@ -133,12 +133,11 @@ Result<> ResultList::add(std::string_view value) {
   if (!formatted) { return {}; }
   ++count_;
   if (rules_.expansion_limit() > 0 && count_ > rules_.expansion_limit()) {
-    return failure(fmt::format("expansion limit exceeded for key: \"{}\"", printable(key_.key())),
-                   std::errc::value_too_large);
+    return failure(fmt::format("expansion limit exceeded for key: \"{}\"", printable(key_.key())));
   }
   if (count_ > 1) { joined_ += ','; }
   joined_ += *formatted;
-  if (joined_.size() > kValueLimit) { return failure("result is too long", std::errc::value_too_large); }
+  if (joined_.size() > kValueLimit) { return failure("result is too long"); }
   return {};
 }
 
