@@ -1,6 +1,6 @@
 """postconf of Stagepost against an installed Postfix 3.7: same files in, same standard output and exit status.
 
-Values that differ on purpose (src/lib/config/registry_differences.cpp) are listed here; everything else must be equal
+Values that differ on purpose (src/lib/config/registry_differences.hpp) are listed here; everything else must be equal
 byte for byte. Warnings go to standard error and are compared as sets where they have the same words.
 """
 import json
@@ -41,7 +41,7 @@ DIFFERENT_DEFAULTS = {
 }
 # Every deliberate difference is a row of this file, our own parameters as well.
 DIFFERENCES = "".join((ROOT / "src/lib/config" / name).read_text()
-                      for name in ("registry_differences.cpp", "registry_later_releases.cpp"))
+                      for name in ("registry_differences.hpp", "registry_later_releases.hpp"))
 # Values that contain one of the above when expanded.
 EXPANDED_DIFFERENCES = {"tls_random_exchange_name", "proxy_read_maps", "proxy_write_maps", "local_recipient_maps"}
 

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([SOURCE / "README.md", *(SOURCE / "docs").rglob("*.md"), *(SOURCE / "tests").glob("*.md")])
-REGISTRY = [SOURCE / "src/lib/config" / name for name in ("registry_differences.cpp", "registry_later_releases.cpp")]
+REGISTRY = [SOURCE / "src/lib/config" / name for name in ("registry_differences.hpp", "registry_later_releases.hpp")]
 SETS = ("build", "test", "bench")
 
 

@@ -87,7 +87,7 @@ def options_of(name):
 def registry():
     """Every parameter there is."""
     names = set()
-    for path in (SOURCE / "src/lib/config").glob("registry_*.cpp"):
+    for path in (SOURCE / "src/lib/config").glob("registry_*.hpp"):
         names.update(re.findall(r'(?m)^\s*(?:\w+\(|\{\.name = )"(\w+)"', path.read_text()))
     assert len(names) > 800, "the registry changed its form; this test must follow"
     return names

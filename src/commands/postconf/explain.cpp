@@ -41,18 +41,18 @@ class Explanation {
 
   /// False: there is no such parameter.
   bool add(const std::string& name) {
-    const config::Parameter* parameter = config::find_parameter(name);
+    const auto parameter = config::find_parameter(name);
     const auto service = use_.service_names.find(name);
     const config::ServiceParameter* suffix = service == use_.service_names.end() ? nullptr : service->second;
-    if (parameter == nullptr && suffix == nullptr && !use_.user_names.contains(name)) { return false; }
-    const ParameterText* words = find_parameter_text(parameter != nullptr ? parameter->name
-                                                     : suffix != nullptr  ? suffix->suffix
-                                                                          : std::string_view());
+    if (!parameter && suffix == nullptr && !use_.user_names.contains(name)) { return false; }
+    const ParameterText* words = find_parameter_text(parameter           ? parameter->name
+                                                     : suffix != nullptr ? suffix->suffix
+                                                                         : std::string_view());
     if (!text_.empty()) { text_ += '\n'; }
     text_ += name + '\n';
     text_ += wrapped(words != nullptr ? words->description : "A name that this configuration defines itself.");
     std::string default_text;
-    if (parameter != nullptr) {
+    if (parameter) {
       text_ += row("type", describe_type(*parameter));
       const bool computed = parameter->computed != config::Computed::no;
       default_text = parameter->default_text;
@@ -71,7 +71,8 @@ class Explanation {
   std::string take() { return std::move(text_); }
 
  private:
-  void add_value(const std::string& name, const config::Parameter* parameter, const std::string& default_text) {
+  void add_value(const std::string& name, const std::optional<config::Parameter>& parameter,
+                 const std::string& default_text) {
     const config::MainCf& main_cf = files_.config->main_cf();
     const auto setting = std::find_if(main_cf.settings.rbegin(), main_cf.settings.rend(),
                                       [&](const config::Setting& item) { return item.name == name; });
@@ -80,11 +81,11 @@ class Explanation {
     if (setting != main_cf.settings.rend()) {
       raw = setting->value;
       origin = fmt::format("{}, line {}", main_cf.file, setting->line);
-    } else if (parameter != nullptr) {
+    } else if (parameter) {
       raw = files_.config->raw(name);
     }
     text_ += row("value", fmt::format("{}  ({})", shown(raw), origin));
-    if (parameter == nullptr || parameter->type != config::Type::raw) {
+    if (!parameter || parameter->type != config::Type::raw) {
       const auto expanded = files_.config->expand_text(raw);
       if (!expanded) {
         text_ += row("means", fmt::format("nothing: {}", expanded.error().message()));

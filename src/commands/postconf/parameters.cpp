@@ -54,21 +54,21 @@ class View {
   }
 
   [[nodiscard]] Result<std::string> value(std::string_view name) const {
-    const config::Parameter* parameter = config::find_parameter(name);
+    const auto parameter = config::find_parameter(name);
     std::string raw;
-    if (parameter == nullptr && !snapshot_.is_set(name)) {
+    if (!parameter && !snapshot_.is_set(name)) {
       raw = use_.service_names.find(name)->second->default_text;
     } else {
       raw = snapshot_.raw(name);
     }
-    if (!options_.expand || (parameter != nullptr && parameter->type == config::Type::raw)) { return raw; }
+    if (!options_.expand || (parameter && parameter->type == config::Type::raw)) { return raw; }
     return snapshot_.expand_text(raw);
   }
 
  private:
   /// A built-in parameter of a service that master.cf has (local_destination_concurrency_limit) is of class "service".
   [[nodiscard]] bool builtin_class(std::string_view name) const {
-    return config::find_parameter(name) != nullptr && !use_.service_names.contains(name);
+    return config::find_parameter(name).has_value() && !use_.service_names.contains(name);
   }
 
   const Options& options_;

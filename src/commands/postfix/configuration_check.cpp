@@ -126,8 +126,8 @@ void check_tables(const config::Snapshot& config, const config::MasterCf& master
   const auto types = maps::types_with_modules(config, context);
   std::set<std::string> seen;
   const auto check_value = [&](std::string_view name, std::string_view value, const std::string& place) {
-    const config::Parameter* parameter = config::find_parameter(name);
-    if (parameter == nullptr || parameter->type != config::Type::text || is_cache(name)) { return; }
+    const auto parameter = config::find_parameter(name);
+    if (!parameter || parameter->type != config::Type::text || is_cache(name)) { return; }
     const auto expanded = config.expand_text(value);
     if (!expanded) { return; }
     for (const config::TableName& table : config::table_names(*expanded)) {

@@ -90,12 +90,12 @@ NameUse check_names(const Snapshot& config, const MasterCf& master) {
     }
   }
   const auto known = [&](std::string_view name) {
-    return find_parameter(name) != nullptr || use.service_names.contains(name);
+    return find_parameter(name).has_value() || use.service_names.contains(name);
   };
   Names undefined_seen;
   std::vector<Written> references;
   for (const Written& item : written) {
-    if (const Parameter* parameter = find_parameter(item.name); parameter != nullptr && parameter->type == Type::raw) {
+    if (const auto parameter = find_parameter(item.name); parameter && parameter->type == Type::raw) {
       continue;  // its $names belong to the program that uses it
     }
     scan(item.value);

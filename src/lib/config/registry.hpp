@@ -1,4 +1,4 @@
-// Every main.cf parameter once: name, type, default and range. The table is data (registry_*.cpp); nothing else in the
+// Every main.cf parameter once: name, type, default and range. The table is data (registry_*.hpp); nothing else in the
 // tree spells out a default. Names that a master.cf service creates (`relay_destination_concurrency_limit`) are
 // described by their suffix, because the services are not known at build time.
 #pragma once
@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace stagepost::config {
 
@@ -35,10 +36,12 @@ struct Parameter {
   Computed computed = Computed::no;
 };
 
-/// All built-in parameters, sorted by name (bytewise).
+/// All built-in parameters, sorted by name (bytewise). For those who list them; the first call makes the list.
 [[nodiscard]] std::span<const Parameter> parameters();
-/// nullptr when there is no built-in parameter of that name.
-[[nodiscard]] const Parameter* find_parameter(std::string_view name);
+/// Those whose default may be wrong because of what others are set to: it names others, and not any text will do.
+[[nodiscard]] std::vector<Parameter> dependent_parameters();
+/// nullopt when there is no built-in parameter of that name. Its texts live as long as the program.
+[[nodiscard]] std::optional<Parameter> find_parameter(std::string_view name);
 
 /// A parameter that exists per delivery transport: `<service>` + suffix, e.g. "_destination_concurrency_limit".
 struct ServiceParameter {

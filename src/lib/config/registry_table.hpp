@@ -1,9 +1,9 @@
-// Private to the registry: the parts of its table and the words its rows are written in.
+// Private to the registry: the words the rows of its table are written in. The parts of the table are each sorted by
+// name; registry.cpp puts them together when it is compiled.
 #pragma once
 
 #include <cstdint>
 #include <limits>
-#include <span>
 #include <string_view>
 
 #include "config/registry.hpp"
@@ -37,14 +37,5 @@ constexpr Parameter time(std::string_view name, std::string_view default_text, c
           .minimum = minimum,
           .maximum = kMaximumInteger};
 }
-
-// Each part sorted by name; 1 to 3 are disjoint and in order.
-std::span<const Parameter> part_1();
-std::span<const Parameter> part_2();
-std::span<const Parameter> part_3();
-/// What Postfix 3.8 to 3.11 added; none of them is in the parts above.
-std::span<const Parameter> later_releases();
-/// Additions to and replacements of the rows above.
-std::span<const Parameter> differences();
 
 }  // namespace stagepost::config::table

@@ -15,10 +15,15 @@ TEST(Registry, IsSortedAndHasEachNameOnce) {
 }
 
 TEST(Registry, FindsEveryParameterAndNothingElse) {
-  for (const Parameter& row : parameters()) { EXPECT_EQ(find_parameter(row.name), &row); }
-  EXPECT_EQ(find_parameter("no_such_parameter"), nullptr);
-  EXPECT_EQ(find_parameter(""), nullptr);
-  EXPECT_EQ(find_parameter("zzz"), nullptr);
+  for (const Parameter& row : parameters()) {
+    const auto found = find_parameter(row.name);
+    ASSERT_TRUE(found) << row.name;
+    EXPECT_EQ(found->name, row.name);
+    EXPECT_EQ(found->default_text, row.default_text);
+  }
+  EXPECT_FALSE(find_parameter("no_such_parameter"));
+  EXPECT_FALSE(find_parameter(""));
+  EXPECT_FALSE(find_parameter("zzz"));
 }
 
 TEST(Registry, DifferencesReplaceAndAdd) {
@@ -50,8 +55,8 @@ TEST(Registry, TypesFollowTheDocumentation) {
         Case{"smtputf8_enable", Type::boolean, 's'}, Case{"default_rbl_reply", Type::raw, 's'},
         Case{"smtp_tcp_port", Type::text, 's'}, Case{"postscreen_dnsbl_max_ttl", Type::time, 'h'},
         Case{"smtpd_hard_error_limit", Type::integer, 's'}, Case{"compatibility_level", Type::text, 's'}}) {
-    const Parameter* parameter = find_parameter(c.name);
-    ASSERT_NE(parameter, nullptr) << c.name;
+    const auto parameter = find_parameter(c.name);
+    ASSERT_TRUE(parameter) << c.name;
     EXPECT_EQ(parameter->type, c.type) << c.name;
     if (c.type == Type::time) { EXPECT_EQ(parameter->time_unit, c.unit) << c.name; }
   }
@@ -65,7 +70,7 @@ TEST(Registry, ServiceParameterIsTheLongestSuffix) {
   EXPECT_EQ(find_service_parameter("relay_domains"), nullptr);
   for (const ServiceParameter& row : service_parameters()) {
     ASSERT_TRUE(row.default_text.starts_with('$'));
-    EXPECT_NE(find_parameter(row.default_text.substr(1)), nullptr) << row.default_text;
+    ASSERT_TRUE(find_parameter(row.default_text.substr(1))) << row.default_text;
     EXPECT_EQ(find_parameter(row.default_text.substr(1))->type, row.type) << row.suffix;
   }
 }

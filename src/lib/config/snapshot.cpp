@@ -1,9 +1,12 @@
 #include "config/snapshot.hpp"
 
 #include <algorithm>
+#include <array>
 #include <functional>
+#include <mutex>
 #include <unistd.h>
 #include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,6 +21,10 @@
 namespace stagepost::config {
 namespace {
 
+// Beyond these, even a text that is a default might not be expandable, so all of them are looked at.
+constexpr std::size_t kUsualBytes = std::size_t{64} << 10;  // all values together
+constexpr std::size_t kUsualDepth = 20;
+
 constexpr std::size_t kReferenceDepth = 100;                   // $a -> $b -> $c ...
 constexpr std::size_t kExpandedBytes = std::size_t{64} << 20;  // all values together
 constexpr ExpansionLimits kValueLimits{.depth = 50, .result_bytes = std::size_t{1} << 20};
@@ -29,7 +36,7 @@ struct NameHash {
 
 struct Value {
   enum class Stage { untouched, active, done };
-  const Parameter* parameter = nullptr;  // null: user-defined or per-transport
+  std::optional<Parameter> parameter;  // none: user-defined or per-transport
   Type type = Type::text;
   char time_unit = 's';
   std::string raw;
@@ -39,6 +46,7 @@ struct Value {
   bool in_main_cf = false;
   std::size_t line = 0;  // in main.cf
   Stage stage = Stage::untouched;
+  bool checked = false;
   std::size_t depth = 0;  // of the longest chain of references below it
   std::optional<Error> error;
 };
@@ -48,23 +56,43 @@ Error too_deep(std::string_view name) {
                fmt::format("{} refers to itself or is nested too deeply", name)};
 }
 
+Value from_registry(const Parameter& parameter) {
+  Value value;
+  value.parameter = parameter;
+  value.type = parameter.type;
+  value.time_unit = parameter.time_unit;
+  value.raw = parameter.default_text;
+  return value;
+}
+
 bool is_read_only(std::string_view name) {
   return name == "process_name" || name == "process_id" || name == "service_name";
 }
 
 }  // namespace
 
+// A process uses some dozens of the thousand parameters. Values that are set, and defaults that depend on such, are
+// there (and checked) from the start; other defaults, which cannot be wrong, come with their first use.
 struct Snapshot::State {
+  std::mutex guard;  // of `values`, whose elements stay where they are, and of what is done to those that are new
   LoadOptions options;
   MainCf main_cf;
   std::vector<std::string> warnings;
   std::vector<std::string> problems;
   std::unordered_map<std::string, Value, NameHash, std::equal_to<>> values;
   std::size_t expanded_bytes = 0;
+  std::optional<std::string> origin_as_written;  // once `values` has the name that it leads to
+
+  /// Null: neither set nor known.
+  Value* known(std::string_view name) {
+    if (const auto found = values.find(name); found != values.end()) { return &found->second; }
+    const auto parameter = find_parameter(name);
+    if (!parameter) { return nullptr; }
+    return &values.emplace(std::string(name), from_registry(*parameter)).first->second;
+  }
 
   Value& slot(std::string_view name) {
-    const auto found = values.find(name);
-    if (found != values.end()) { return found->second; }
+    if (Value* value = known(name); value != nullptr) { return *value; }
     Value value;
     if (const ServiceParameter* service = find_service_parameter(name); service != nullptr) {
       value.type = service->type;
@@ -72,22 +100,22 @@ struct Snapshot::State {
     return values.emplace(std::string(name), std::move(value)).first->second;
   }
 
-  const Value* find(std::string_view name) const {
-    const auto found = values.find(name);
-    return found == values.end() ? nullptr : &found->second;
+  /// For readers: null, or a value that is expanded and checked.
+  const Value* find(std::string_view name) {
+    const std::scoped_lock lock(guard);
+    Value* value = known(name);
+    if (value != nullptr && !value->checked) { complete(name, *value); }
+    return value;
+  }
+
+  void complete(std::string_view name, Value& value) {
+    resolve(name, value, 0);
+    value.checked = true;
+    if (value.error) { return; }
+    if (auto passed = check(name, value); !passed) { value.error = std::move(passed).error(); }
   }
 
   void collect() {
-    const auto rows = parameters();
-    values.reserve(rows.size() * 2);
-    for (const Parameter& row : rows) {
-      Value value;
-      value.parameter = &row;
-      value.type = row.type;
-      value.time_unit = row.time_unit;
-      value.raw = row.default_text;
-      values.emplace(std::string(row.name), std::move(value));
-    }
     warnings = main_cf.warnings;
     for (const Setting& setting : main_cf.settings) {
       if (is_read_only(setting.name)) {
@@ -121,11 +149,11 @@ struct Snapshot::State {
   }
 
   Result<std::string> text_of(std::string_view name, std::size_t depth) {
-    const auto found = values.find(name);
-    SP_ASSERT(found != values.end());
-    resolve(found->first, found->second, depth);
-    if (found->second.error) { return std::unexpected(*found->second.error); }
-    return found->second.text;
+    Value* value = known(name);
+    SP_ASSERT(value != nullptr);
+    resolve(name, *value, depth);
+    if (value->error) { return std::unexpected(*value->error); }
+    return origin_as_written && name == "myorigin" ? *origin_as_written : value->text;
   }
 
   Result<std::string> compute_default(Computed computed, std::size_t depth) {
@@ -133,7 +161,7 @@ struct Snapshot::State {
       case Computed::myhostname: {
         std::string host = host_name();
         if (host.find('.') != std::string::npos) { return host; }
-        if (find("mydomain")->origin.empty()) { return host + ".localdomain"; }
+        if (known("mydomain")->origin.empty()) { return host + ".localdomain"; }
         SP_TRY(const std::string domain, text_of("mydomain", depth));
         return host + "." + domain;
       }
@@ -157,13 +185,13 @@ struct Snapshot::State {
   }
 
   static bool is_computed_late(const Value& value) {
-    return value.parameter != nullptr && value.origin.empty() &&
+    return value.parameter && value.origin.empty() &&
            (value.parameter->computed == Computed::myhostname || value.parameter->computed == Computed::mydomain ||
             value.parameter->computed == Computed::mynetworks);
   }
 
   /// Fills text (or error) of one value, and of those it refers to.
-  void resolve(const std::string& name, Value& value, std::size_t depth) {
+  void resolve(std::string_view name, Value& value, std::size_t depth) {
     if (value.stage == Value::Stage::done) { return; }
     if (value.stage == Value::Stage::active || depth > kReferenceDepth) {
       value.error = too_deep(name);
@@ -185,9 +213,10 @@ struct Snapshot::State {
       auto expanded = expand(
           value.raw,
           [&](std::string_view other) -> Result<std::optional<std::string>> {
-            if (!values.contains(other)) { return std::nullopt; }
+            const Value* used = known(other);
+            if (used == nullptr) { return std::nullopt; }
             SP_TRY(std::string text, text_of(other, depth + 1));
-            value.depth = std::max(value.depth, find(other)->depth + 1);
+            value.depth = std::max(value.depth, used->depth + 1);
             return text;
           },
           kValueLimits);
@@ -206,7 +235,7 @@ struct Snapshot::State {
     value.stage = Value::Stage::done;
   }
 
-  static Result<> check(const std::string& name, Value& value) {
+  static Result<> check(std::string_view name, Value& value) {
     const std::string_view text = text::trim(value.text);
     std::optional<std::int64_t> number;
     switch (value.type) {
@@ -215,7 +244,7 @@ struct Snapshot::State {
         if (name == "compatibility_level" && !parse_compatibility_level(text)) {
           return failure(fmt::format("malformed compatibility level syntax: \"{}\"", printable(text)));
         }
-        if (value.parameter != nullptr && value.parameter->minimum > 0 && text.empty()) {
+        if (value.parameter && value.parameter->minimum > 0 && text.empty()) {
           return failure(fmt::format("{} must not be empty", name));
         }
         return {};
@@ -234,8 +263,8 @@ struct Snapshot::State {
         if (!number) { return failure(fmt::format("parameter {}: bad time value or unit: {}", name, printable(text))); }
         break;
     }
-    const std::int64_t minimum = value.parameter != nullptr ? value.parameter->minimum : 0;
-    const std::int64_t maximum = value.parameter != nullptr ? value.parameter->maximum : INT32_MAX;
+    const std::int64_t minimum = value.parameter ? value.parameter->minimum : 0;
+    const std::int64_t maximum = value.parameter ? value.parameter->maximum : INT32_MAX;
     if (*number < minimum || *number > maximum) {
       return failure(fmt::format("invalid {} parameter value {} {} {}", name, *number, *number < minimum ? '<' : '>',
                                  *number < minimum ? minimum : maximum));
@@ -245,7 +274,7 @@ struct Snapshot::State {
   }
 
   /// Puts the default in the place of a value that only other programs look at.
-  void use_default(const std::string& name, Value& value) {
+  void use_default(std::string_view name, Value& value) {
     value.raw = value.parameter->default_text;
     value.stage = Value::Stage::untouched;
     value.error.reset();
@@ -255,12 +284,37 @@ struct Snapshot::State {
     }
   }
 
-  /// Expands and checks everything. The error is the first problem of this process, by name.
+  /// A default that is computed from values which somebody set may be wrong as well.
+  bool inputs_of_mynetworks_are_set() {
+    return std::ranges::any_of(std::array{"mynetworks_style", "inet_interfaces", "inet_protocols"},
+                               [&](const char* name) { return !known(name)->origin.empty(); });
+  }
+
+  void expand_those_that_are_there() {
+    for (std::size_t before = 0; before != values.size();) {  // they bring others with them
+      before = values.size();
+      std::vector<std::pair<std::string_view, Value*>> all;
+      all.reserve(before);
+      for (auto& [name, value] : values) { all.emplace_back(name, &value); }
+      for (const auto& [name, value] : all) { resolve(name, *value, 0); }
+    }
+  }
+
+  /// Expands and checks everything that can be wrong. The error is the first problem of this process, by name.
   Result<> finish() {
+    for (const Parameter& parameter : dependent_parameters()) { known(parameter.name); }
+    if (inputs_of_mynetworks_are_set()) { known("mynetworks"); }
+    expand_those_that_are_there();
+    const auto is_deep = [](const auto& entry) { return entry.second.depth > kUsualDepth; };
+    if (options.check == LoadOptions::Check::no || expanded_bytes > kUsualBytes ||
+        std::ranges::any_of(values, is_deep)) {
+      for (const Parameter& parameter : parameters()) { known(parameter.name); }
+      expand_those_that_are_there();
+    }
     std::vector<std::pair<const std::string*, Value*>> ordered;
     ordered.reserve(values.size());
     for (auto& [name, value] : values) {
-      resolve(name, value, 0);
+      value.checked = true;
       ordered.emplace_back(&name, &value);
     }
     std::ranges::sort(ordered, {}, [](const auto& entry) { return std::string_view(*entry.first); });
@@ -279,7 +333,7 @@ struct Snapshot::State {
                                     : std::move(error).within(value->origin);
       found.emplace_back(value->in_main_cf ? value->line : 0, error.message());
       if (options.check == LoadOptions::Check::no) { continue; }
-      if (value->parameter != nullptr && !value->origin.empty() && !parameter_concerns(*name, options.process_name)) {
+      if (value->parameter && !value->origin.empty() && !parameter_concerns(*name, options.process_name)) {
         use_default(*name, *value);
       }
       if (value->error && !first) { first = std::move(error); }
@@ -300,11 +354,11 @@ struct Snapshot::State {
       return {};
     }
     if (!name) { return std::unexpected(std::move(name).error()); }
-    value.text = *std::move(name);
+    origin_as_written = std::exchange(value.text, *std::move(name));
     return {};
   }
 
-  const Value& typed(std::string_view name, Type type) const {
+  const Value& typed(std::string_view name, Type type) {
     const Value* value = find(name);
     SP_ASSERT(value != nullptr);
     SP_ASSERT(value->type == type);
@@ -313,7 +367,7 @@ struct Snapshot::State {
   }
 
   /// The per-transport value if it exists, otherwise the general one that the suffix's default names.
-  const Value& per_transport(std::string_view transport, std::string_view suffix) const {
+  const Value& per_transport(std::string_view transport, std::string_view suffix) {
     const Value* value = find(std::string(transport).append(suffix));
     if (value == nullptr) {
       const auto rows = service_parameters();

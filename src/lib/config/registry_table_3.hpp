@@ -1,11 +1,12 @@
 // Parameters smtp_tls_mandatory_exclude_ciphers to virtual_uid_maps: names, types and defaults of Postfix 3.7.11
-// (postconf -d, postconf(5)), sorted by name. What Stagepost does differently is in registry_differences.cpp, not here.
+// (postconf -d, postconf(5)), sorted by name. What Stagepost does differently is in registry_differences.hpp, not here.
+#pragma once
+
 #include "config/registry_table.hpp"
 
 namespace stagepost::config::table {
-namespace {
 
-constexpr Parameter kParameters[] = {
+inline constexpr Parameter kPart3[] = {
     text("smtp_tls_mandatory_exclude_ciphers", ""),
     text("smtp_tls_mandatory_protocols", ">=TLSv1"),
     boolean("smtp_tls_note_starttls_offer", "no"),
@@ -272,9 +273,5 @@ constexpr Parameter kParameters[] = {
     required("virtual_transport", "virtual"),
     text("virtual_uid_maps", ""),
 };
-
-}  // namespace
-
-std::span<const Parameter> part_3() { return kParameters; }
 
 }  // namespace stagepost::config::table

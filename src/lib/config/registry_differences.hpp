@@ -1,13 +1,14 @@
 // Where Stagepost's parameters differ from Postfix 3.7.11 on purpose: installation directories, the embedded database,
 // safe defaults of later Postfix releases, and parameters of its own. mail_name, mail_version and mail_release_date
 // stay Postfix's, because headers, banners and log readers depend on them.
+#pragma once
+
 #include "config/build_directories.hpp"
 #include "config/registry_table.hpp"
 
 namespace stagepost::config::table {
-namespace {
 
-constexpr Parameter kParameters[] = {
+inline constexpr Parameter kDifferences[] = {
     // LMDB is the built-in indexed table type; Berkeley DB is an optional module.
     text("address_verify_map", "lmdb:$data_directory/verify_cache"),
     text("alias_database", "lmdb:" STAGEPOST_BUILD_ALIASES),
@@ -44,9 +45,5 @@ constexpr Parameter kParameters[] = {
     boolean("smtpd_forbid_unauth_pipelining", "yes"),
     text("stagepost_version", STAGEPOST_BUILD_VERSION),
 };
-
-}  // namespace
-
-std::span<const Parameter> differences() { return kParameters; }
 
 }  // namespace stagepost::config::table

@@ -1,11 +1,12 @@
 // Parameters 2bounce_notice_recipient to mail_release_date: names, types and defaults of Postfix 3.7.11 (postconf -d,
-// postconf(5)), sorted by name. What Stagepost does differently is in registry_differences.cpp, not here.
+// postconf(5)), sorted by name. What Stagepost does differently is in registry_differences.hpp, not here.
+#pragma once
+
 #include "config/registry_table.hpp"
 
 namespace stagepost::config::table {
-namespace {
 
-constexpr Parameter kParameters[] = {
+inline constexpr Parameter kPart1[] = {
     text("2bounce_notice_recipient", "postmaster"),
     integer("access_map_defer_code", "450"),
     integer("access_map_reject_code", "554"),
@@ -300,9 +301,5 @@ constexpr Parameter kParameters[] = {
     required("mail_owner", "postfix"),
     text("mail_release_date", "20240304"),
 };
-
-}  // namespace
-
-std::span<const Parameter> part_1() { return kParameters; }
 
 }  // namespace stagepost::config::table

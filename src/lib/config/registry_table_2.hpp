@@ -1,11 +1,12 @@
 // Parameters mail_spool_directory to smtp_tls_mandatory_ciphers: names, types and defaults of Postfix 3.7.11 (postconf
-// -d, postconf(5)), sorted by name. What Stagepost does differently is in registry_differences.cpp, not here.
+// -d, postconf(5)), sorted by name. What Stagepost does differently is in registry_differences.hpp, not here.
+#pragma once
+
 #include "config/registry_table.hpp"
 
 namespace stagepost::config::table {
-namespace {
 
-constexpr Parameter kParameters[] = {
+inline constexpr Parameter kPart2[] = {
     required("mail_spool_directory", "/var/mail"),
     text("mail_version", "3.7.11"),
     raw("mailbox_command", ""),
@@ -312,9 +313,5 @@ constexpr Parameter kParameters[] = {
     text("smtp_tls_loglevel", "0"),
     text("smtp_tls_mandatory_ciphers", "medium"),
 };
-
-}  // namespace
-
-std::span<const Parameter> part_2() { return kParameters; }
 
 }  // namespace stagepost::config::table

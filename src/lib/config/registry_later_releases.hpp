@@ -1,11 +1,12 @@
 // Parameters that Postfix got after 3.7 (releases 3.8 to 3.11), so that a main.cf written for one of those is
 // understood. Names and defaults are those of its release notes and of postconf(5). docs/compatibility.md lists them.
+#pragma once
+
 #include "config/registry_table.hpp"
 
 namespace stagepost::config::table {
-namespace {
 
-constexpr Parameter kParameters[] = {
+inline constexpr Parameter kLaterReleases[] = {
     boolean("allow_srv_lookup_fallback", "no"),
     // Caches that verify, postscreen and the SASL client keep.
     required("default_cache_db_type", "lmdb"),
@@ -48,9 +49,5 @@ constexpr Parameter kParameters[] = {
     boolean("tlsproxy_tls_enable_rpk", "$smtpd_tls_enable_rpk"),
     text("use_srv_lookup", ""),
 };
-
-}  // namespace
-
-std::span<const Parameter> later_releases() { return kParameters; }
 
 }  // namespace stagepost::config::table
