@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "maps/context.hpp"
 
 namespace stagepost::cleanup {
 namespace {
@@ -56,11 +57,8 @@ Settings Settings::from(const config::Snapshot& config) {
             .report_encoding_domain = config.boolean("strict_mime_encoding_domain"),
             .report_nesting = true};
   s.address_list.tokens = size_of(config, "header_address_token_limit");
-  s.extension = {.delimiters = config.text("recipient_delimiter"),
-                 .owner_request_special = config.boolean("owner_request_special"),
-                 .double_bounce_sender = config.text("double_bounce_sender")};
-  s.propagate_virtual_extension = maps::ExtensionPropagation::parse(config.text("propagate_unmatched_extensions"))
-                                      .applies_to(maps::ExtensionUse::virtual_);
+  s.extension = maps::extension_rule(config);
+  s.propagate_virtual_extension = maps::extension_propagation(config).applies_to(maps::ExtensionUse::virtual_);
   if (config.boolean("enable_long_queue_ids")) { s.id_style = queue::IdStyle::long_form; }
   return s;
 }

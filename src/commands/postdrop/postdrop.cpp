@@ -22,7 +22,7 @@
 #include "config/setgid_command.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
-#include "maps/match_list.hpp"
+#include "maps/user_list.hpp"
 #include "queue/hashing_settings.hpp"
 #include "queue/maildrop_format.hpp"
 #include "queue/message_writer.hpp"
@@ -49,18 +49,14 @@ std::string user_name() {
   return entry != nullptr ? entry->pw_name : "unknown";
 }
 
-void check_user(const config::Snapshot& config) {
-  maps::OpenContext context;
-  context.warn = [](std::string_view line) { log::warning("{}", line); };
-  const auto list = maps::MatchList::create("authorized_submit_users", config.text("authorized_submit_users"),
-                                            {.style = maps::MatchStyle::strings}, context);
-  if (!list) { throw Fatal{EX_TEMPFAIL, list.error().message()}; }
+void check_user(const config::SnapshotPtr& config) {
   const std::string user = user_name();
-  const auto allowed = list->matches_now({.name = user});
-  if (!allowed || !*allowed) { throw Fatal{EX_TEMPFAIL, "cannot look up authorized_submit_users"}; }
-  if (!**allowed) {
-    throw Fatal{EX_NOPERM, fmt::format("User {}({}) is not allowed to submit mail", user, ::getuid())};
+  const auto allowed = maps::user_is_listed(config, "authorized_submit_users", user);
+  if (!allowed) {
+    log::warning("{}", allowed.error().message());
+    throw Fatal{EX_TEMPFAIL, "cannot look up authorized_submit_users"};
   }
+  if (!*allowed) { throw Fatal{EX_NOPERM, fmt::format("User {}({}) is not allowed to submit mail", user, ::getuid())}; }
 }
 
 /// Whole records from standard input.
@@ -178,7 +174,7 @@ int drop(int argc, char** argv) {
   if (::chdir(queue_directory.c_str()) != 0) {
     throw Fatal{EX_TEMPFAIL, "chdir " + queue_directory + ": " + std::strerror(errno)};
   }
-  check_user(**config);
+  check_user(*config);
   store(**config);
   wake_pickup(**config);
   return EX_OK;

@@ -24,7 +24,9 @@
 #include "config/snapshot.hpp"
 #include "delivery/queue_lister.hpp"
 #include "log/log.hpp"
+#include "maps/context.hpp"
 #include "maps/match_list.hpp"
+#include "maps/user_list.hpp"
 #include "net/event_loop.hpp"
 #include "net/socket_stream.hpp"
 #include "queue/hashing_settings.hpp"
@@ -60,28 +62,26 @@ void warn(std::string_view text) {
 }
 
 /// authorized_mailq_users, authorized_flush_users. The super-user and mail_owner need no permission.
-void check_user(const config::Snapshot& config, const char* parameter, const char* what) {
+void check_user(const config::SnapshotPtr& config, const char* parameter, const char* what) {
   const passwd* entry = ::getpwuid(::getuid());
   const std::string user = entry != nullptr ? entry->pw_name : "unknown";
-  if (::getuid() == 0 || user == config.text("mail_owner")) { return; }
-  maps::OpenContext context;
-  context.warn = warn;
-  const auto list =
-      maps::MatchList::create(parameter, config.text(parameter), {.style = maps::MatchStyle::strings}, context);
-  if (!list) { throw Fatal{list.error().message()}; }
-  const auto allowed = list->matches_now({.name = user});
-  if (!allowed || !*allowed) { throw Fatal{fmt::format("cannot look up {}", parameter)}; }
-  if (!**allowed) {
+  if (::getuid() == 0 || user == config->text("mail_owner")) { return; }
+  const auto allowed = maps::user_is_listed(config, parameter, user);
+  if (!allowed) {
+    warn(allowed.error().message());
+    throw Fatal{fmt::format("cannot look up {}", parameter)};
+  }
+  if (!*allowed) {
     throw Fatal{fmt::format("User {}({}) is not allowed to {} the mail queue", user, ::getuid(), what)};
   }
 }
 
 class Command {
  public:
-  explicit Command(const config::Snapshot& config) : config_(config) {}
+  explicit Command(config::SnapshotPtr config) : shared_config_(std::move(config)), config_(*shared_config_) {}
 
   void list() {
-    check_user(config_, "authorized_mailq_users", "view");
+    check_user(shared_config_, "authorized_mailq_users", "view");
     TextListing listing(config_.boolean("enable_long_queue_ids") ? IdColumn::long_form : IdColumn::short_form);
     walk(listing, listing.buffer());
     listing.finish();
@@ -90,7 +90,7 @@ class Command {
   }
 
   void list_json() {
-    check_user(config_, "authorized_mailq_users", "view");
+    check_user(shared_config_, "authorized_mailq_users", "view");
     JsonListing listing;
     walk(listing, listing.buffer());
     print(listing.buffer());
@@ -98,7 +98,7 @@ class Command {
   }
 
   void flush_all() {
-    check_user(config_, "authorized_flush_users", "flush");
+    check_user(shared_config_, "authorized_flush_users", "flush");
     clients::QmgrClient qmgr(loop_, config_);
     // Forget dead destinations; scan the deferred queue, whatever the times of its messages, and incoming.
     const std::string letters{clients::qmgr_trigger::kFlushDeferred, clients::qmgr_trigger::kScanAll,
@@ -108,7 +108,7 @@ class Command {
   }
 
   void flush_site(const std::string& site) {
-    check_user(config_, "authorized_flush_users", "flush");
+    check_user(shared_config_, "authorized_flush_users", "flush");
     if (!is_site(site)) { throw Fatal{"Cannot flush mail queue - invalid destination: \"" + site + "\""}; }
     if (!listed_site(site)) { throw Fatal{"Flush service is not configured for destination \"" + site + "\""}; }
     clients::FlushRequest request;
@@ -118,7 +118,7 @@ class Command {
   }
 
   void flush_message(const std::string& id) {
-    check_user(config_, "authorized_flush_users", "flush");
+    check_user(shared_config_, "authorized_flush_users", "flush");
     if (!queue::QueueId::parse(id)) { throw Fatal{"Cannot flush queue ID - invalid name: \"" + id + "\""}; }
     clients::FlushRequest request;
     request.what = clients::FlushRequest::What::send_file;
@@ -139,7 +139,7 @@ class Command {
   }
 
   bool listed_site(const std::string& site) {
-    maps::OpenContext context;
+    maps::OpenContext context = maps::make_context(shared_config_, &loop_);
     context.warn = warn;
     const auto list = maps::MatchList::create(
         "fast_flush_domains", config_.text("fast_flush_domains"),
@@ -227,6 +227,7 @@ class Command {
     }
   }
 
+  config::SnapshotPtr shared_config_;
   const config::Snapshot& config_;
   net::EventLoop loop_{1};
 };
@@ -246,7 +247,7 @@ void execute(int argc, char** argv, bool& log_open) {
   log_open = true;
   const std::string& queue_directory = (*config)->text("queue_directory");
   if (::chdir(queue_directory.c_str()) != 0) { throw Fatal{"chdir " + queue_directory + ": " + std::strerror(errno)}; }
-  Command command(**config);
+  Command command(*config);
   switch (options->action) {
     case Action::list:
       return command.list();

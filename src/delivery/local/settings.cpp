@@ -8,6 +8,7 @@
 #include "delivery/local/accounts.hpp"
 #include "delivery/local/names.hpp"
 #include "log/log.hpp"
+#include "maps/context.hpp"
 
 namespace stagepost::local {
 namespace {
@@ -84,10 +85,8 @@ Result<Settings> Settings::create(const config::Snapshot& config, maps::OpenCont
   SP_TRY(settings.mailbox_transports, open("mailbox_transport_maps"));
   SP_TRY(settings.fallback_transports, open("fallback_transport_maps"));
   SP_TRY(settings.mailbox_commands, open("mailbox_command_maps"));
-  settings.extension = {.delimiters = config.text("recipient_delimiter"),
-                        .owner_request_special = config.boolean("owner_request_special"),
-                        .double_bounce_sender = config.text("double_bounce_sender")};
-  settings.propagation = maps::ExtensionPropagation::parse(config.text("propagate_unmatched_extensions"));
+  settings.extension = maps::extension_rule(config);
+  settings.propagation = maps::extension_propagation(config);
   SP_TRY(settings.commands_allowed, parse_sources("allow_mail_to_commands", config.text("allow_mail_to_commands")));
   SP_TRY(settings.files_allowed, parse_sources("allow_mail_to_files", config.text("allow_mail_to_files")));
   for (const std::string& word : config.list("prepend_delivered_header")) {

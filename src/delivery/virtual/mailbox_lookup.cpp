@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "log/log.hpp"
+#include "maps/context.hpp"
 
 namespace stagepost::virtual_agent {
 namespace {
@@ -32,9 +33,7 @@ Result<MailboxLookup> MailboxLookup::create(const config::Snapshot& config, maps
   SP_TRY(lookup.mailboxes_, open("virtual_mailbox_maps"));
   SP_TRY(lookup.uids_, open("virtual_uid_maps"));
   SP_TRY(lookup.gids_, open("virtual_gid_maps"));
-  lookup.extension_ = {.delimiters = config.text("recipient_delimiter"),
-                       .owner_request_special = config.boolean("owner_request_special"),
-                       .double_bounce_sender = config.text("double_bounce_sender")};
+  lookup.extension_ = maps::extension_rule(config);
   lookup.base_ = config.text("virtual_mailbox_base");
   lookup.minimum_uid_ = static_cast<long>(config.integer("virtual_minimum_uid"));
   return lookup;

@@ -34,9 +34,18 @@ Result<std::vector<std::string_view>> split_outside_braces(std::string_view text
   return items;
 }
 
-std::optional<std::string_view> inside_braces(std::string_view text) {
-  if (text.size() < 2 || text.front() != '{' || text.back() != '}') { return std::nullopt; }
-  return text.substr(1, text.size() - 2);
+Result<std::string_view> inside_braces(std::string_view text) {
+  if (!text.starts_with('{')) { return failure(fmt::format("no '{{' at start of text in \"{}\"", printable(text))); }
+  std::size_t depth = 0;
+  for (std::size_t position = 0; position < text.size(); ++position) {
+    if (text[position] == '{') {
+      ++depth;
+    } else if (text[position] == '}' && --depth == 0) {
+      if (position + 1 == text.size()) { return text.substr(1, position - 1); }
+      return failure(fmt::format("syntax error after '}}' in \"{}\"", printable(text)));
+    }
+  }
+  return failure(fmt::format("missing '}}' in \"{}\"", printable(text)));
 }
 
 }  // namespace stagepost::maps

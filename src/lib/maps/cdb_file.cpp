@@ -13,6 +13,7 @@
 #include "maps/entry_buffer.hpp"
 #include "maps/file_replacement.hpp"
 #include "maps/mapped_file.hpp"
+#include "maps/stored_key.hpp"
 #include "maps/watched_file.hpp"
 
 namespace stagepost::maps {
@@ -113,10 +114,6 @@ class CdbReader {
   std::size_t records_end_ = 0;
 };
 
-std::string_view without_nul(std::string_view bytes) {
-  return bytes.ends_with('\0') ? bytes.substr(0, bytes.size() - 1) : bytes;
-}
-
 class CdbTable final : public Table {
  public:
   static Result<std::unique_ptr<Table>> open(std::string_view name, const OpenContext& context) {
@@ -129,20 +126,7 @@ class CdbTable final : public Table {
 
   std::optional<Result<Found>> find_now(std::string_view key) override {
     refresh();
-    for (const bool with_nul : {false, true}) {
-      if ((with_nul && nul_ == TrailingNul::without) || (!with_nul && nul_ == TrailingNul::with)) { continue; }
-      stored_.assign(key);
-      if (with_nul) { stored_.push_back('\0'); }
-      auto found = reader_.find(stored_);
-      if (!found) { return found; }
-      if (*found) {
-        // Keys that end as is usual for the type do so in the whole file, but for NIS marks: one form is enough then.
-        if (!with_nul) { nul_ = TrailingNul::without; }
-        if ((**found).ends_with('\0')) { (**found).pop_back(); }
-        return found;
-      }
-    }
-    return Found{};
+    return key_.look_up(key, [this](std::string_view stored) { return reader_.find(stored); });
   }
 
   Result<> each(const Visit& visit) override {
@@ -163,7 +147,7 @@ class CdbTable final : public Table {
     auto fresh = CdbReader::open(file_.path());
     if (fresh) {
       reader_ = *std::move(fresh);
-      nul_ = context_.nul;
+      key_.forget();
     } else {
       context_.warning(
           fmt::format("{}: cannot read the changed table, using the old one: {}", name(), fresh.error().message()));
@@ -174,8 +158,7 @@ class CdbTable final : public Table {
   WatchedFile file_;
   CdbReader reader_;
   OpenContext context_;
-  TrailingNul nul_ = context_.nul;
-  std::string stored_;
+  StoredKey key_{context_.nul, TrailingNul::without};
 };
 
 class CdbWriter final : public TableWriter {

@@ -13,7 +13,9 @@ namespace stagepost::maps {
 namespace {
 
 // {pipemap:{unionmap:{...}}}: deeper nesting is refused, so that opening and asking stay bounded.
-constexpr std::size_t kNestingLimit = 20;
+constexpr std::size_t kNestingLimit = 100;
+
+constexpr std::size_t kMemberLimit = 1000;
 
 using Tables = std::vector<std::unique_ptr<Table>>;
 
@@ -35,36 +37,35 @@ class UnionTable final : public Table {
   bool immediate() const override { return all_immediate(tables_); }
 
   std::optional<Result<Found>> find_now(std::string_view key) override {
-    Found all;
+    std::string all;
     for (const auto& table : tables_) {
       std::optional<Result<Found>> one = table->find_now(key);
       if (!one) { return std::nullopt; }
       if (auto added = add(all, *std::move(one)); !added) { return std::unexpected(std::move(added).error()); }
     }
-    return all;
+    return found(std::move(all));
   }
 
   net::Task<Result<Found>> find(std::string key) override {
-    Found all;
+    std::string all;
     for (const auto& table : tables_) {
       auto one = co_await table->find(key);
       SP_CO_TRY(add(all, std::move(one)));
     }
-    co_return all;
+    co_return found(std::move(all));
   }
 
  private:
-  Result<> add(Found& all, Result<Found> one) const {
+  Result<> add(std::string& all, Result<Found> one) const {
     if (!one) { return std::unexpected(std::move(one).error()); }
     if (!one->has_value()) { return {}; }
-    if (all) {
-      all->append(",").append(**one);
-    } else {
-      all = **one;
-    }
-    if (all->size() > kValueLimit) { return failure(name() + ": result is too long", std::errc::value_too_large); }
+    if (!all.empty()) { all.push_back(','); }
+    all.append(**one);
+    if (all.size() > kValueLimit) { return failure(name() + ": result is too long", std::errc::value_too_large); }
     return {};
   }
+  /// Nothing but empty values is nothing found.
+  static Found found(std::string all) { return all.empty() ? Found{} : Found{std::move(all)}; }
 
   Tables tables_;
 };
@@ -121,7 +122,7 @@ std::unexpected<Error> bad_syntax(std::string_view type, std::string_view name, 
 Result<Tables> open_members(std::string_view type, std::string_view name, const OpenContext& context) {
   const auto inside = inside_braces(name);
   if (!inside) { return bad_syntax(type, name, "type:name"); }
-  if (static_cast<std::size_t>(std::ranges::count(name, '{')) > kNestingLimit * 50) {
+  if (static_cast<std::size_t>(std::ranges::count(name, '{')) > kMemberLimit) {
     return failure(fmt::format("{}: too many tables", type));
   }
   std::size_t depth = 0;
@@ -154,7 +155,8 @@ Result<std::unique_ptr<Table>> open_pipemap(std::string_view name, const OpenCon
 
 Result<std::unique_ptr<Table>> open_randmap(std::string_view name, const OpenContext& /*context*/) {
   const auto inside = inside_braces(name);
-  const auto items = inside ? split_outside_braces(*inside) : Result<std::vector<std::string_view>>{};
+  if (!inside) { return bad_syntax("randmap", name, "value"); }
+  const auto items = split_outside_braces(*inside);
   if (!items || items->empty()) { return bad_syntax("randmap", name, "value"); }
   return std::make_unique<RandomTable>(fmt::format("randmap:{}", name),
                                        std::vector<std::string>(items->begin(), items->end()));

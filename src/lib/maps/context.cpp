@@ -20,4 +20,14 @@ OpenContext make_context(const config::SnapshotPtr& config, net::EventLoop* loop
   return context;
 }
 
+ExtensionRule extension_rule(const config::Snapshot& config) {
+  return {.delimiters = config.text("recipient_delimiter"),
+          .owner_request_special = config.boolean("owner_request_special"),
+          .double_bounce_sender = config.text("double_bounce_sender")};
+}
+
+ExtensionPropagation extension_propagation(const config::Snapshot& config) {
+  return ExtensionPropagation::parse(config.text("propagate_unmatched_extensions"));
+}
+
 }  // namespace stagepost::maps

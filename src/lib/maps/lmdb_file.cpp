@@ -15,6 +15,7 @@
 #include "maps/entry_buffer.hpp"
 #include "maps/file_replacement.hpp"
 #include "maps/lmdb_reader.hpp"
+#include "maps/stored_key.hpp"
 #include "maps/watched_file.hpp"
 
 namespace stagepost::maps {
@@ -63,10 +64,6 @@ Result<Env> open_env(const std::string& path, unsigned flags, std::size_t map_si
   return env;
 }
 
-std::string_view without_nul(std::string_view bytes) {
-  return bytes.ends_with('\0') ? bytes.substr(0, bytes.size() - 1) : bytes;
-}
-
 class LmdbTable final : public Table {
  public:
   static Result<std::unique_ptr<Table>> open(std::string full_name, const std::string& path,
@@ -79,21 +76,10 @@ class LmdbTable final : public Table {
 
   std::optional<Result<Found>> find_now(std::string_view key) override {
     reopen_if_replaced();
-    for (const bool with_nul : {true, false}) {
-      if ((with_nul && nul_ == TrailingNul::without) || (!with_nul && nul_ == TrailingNul::with)) { continue; }
-      stored_.assign(key);
-      if (with_nul) { stored_.push_back('\0'); }
-      if (stored_.empty() || stored_.size() > kStoredKeyLimit) { continue; }
-      auto found = reader_.find(stored_);
-      if (!found) { return found; }
-      if (*found) {
-        // Keys that end as is usual for the type do so in the whole file, but for NIS marks: one form is enough then.
-        if (with_nul) { nul_ = TrailingNul::with; }
-        if ((**found).ends_with('\0')) { (**found).pop_back(); }
-        return found;
-      }
-    }
-    return Found{};
+    return key_.look_up(key, [this](std::string_view stored) -> Result<Found> {
+      if (stored.empty() || stored.size() > kStoredKeyLimit) { return Found{}; }
+      return reader_.find(stored);
+    });
   }
 
   Result<> each(const Visit& visit) override {
@@ -151,7 +137,7 @@ class LmdbTable final : public Table {
       auto fresh = open_reader(file_.path());
       if (fresh) {
         reader_ = *std::move(fresh);
-        nul_ = context_.nul;
+        key_.forget();
       } else {
         context_.warning(
             fmt::format("{}: cannot read the changed table, using the old one: {}", name(), fresh.error().message()));
@@ -163,8 +149,7 @@ class LmdbTable final : public Table {
   WatchedFile file_;
   LmdbReader reader_;
   OpenContext context_;
-  TrailingNul nul_ = context_.nul;
-  std::string stored_;
+  StoredKey key_{context_.nul, TrailingNul::with};
 };
 
 Result<std::unique_ptr<Table>> open_table(const std::string& type, std::string_view name, const OpenContext& context) {

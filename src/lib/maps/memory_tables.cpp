@@ -1,10 +1,10 @@
 // See memory_tables.hpp.
 #include "maps/memory_tables.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <grp.h>
 #include <pwd.h>
-#include <unistd.h>
 #include <unordered_map>
 #include <vector>
 
@@ -31,7 +31,7 @@ std::string stored_key(std::string_view key, const OpenContext& context) {
   return context.fold == CaseFold::yes ? fold_case(key, context.utf8) : std::string(key);
 }
 
-/// A hash table of fixed keys: the content of texthash, inline and internal.
+/// A hash table of fixed keys: the content of texthash and inline.
 class HashContent {
  public:
   explicit HashContent(Entries entries) : entries_(std::move(entries)) {}
@@ -73,6 +73,28 @@ class HashTable final : public Table {
   HashContent content_;
 };
 
+/// Starts empty; what is stored lives as long as the program.
+class InternalTable final : public Table {
+ public:
+  using Table::Table;
+  std::optional<Result<Found>> find_now(std::string_view key) override {
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? Found{} : Found{found->second};
+  }
+  Result<> each(const Visit& visit) override {
+    for (const auto& [key, value] : entries_) { SP_TRY(visit(key, value)); }
+    return {};
+  }
+  net::Task<Result<>> put(std::string key, std::string value) override {
+    entries_.insert_or_assign(std::move(key), std::move(value));
+    co_return Result<>{};
+  }
+  net::Task<Result<bool>> erase(std::string key) override { co_return entries_.erase(key) > 0; }
+
+ private:
+  Entries entries_;
+};
+
 class StaticTable final : public Table {
  public:
   StaticTable(std::string name, std::string value) : Table(std::move(name), KeyKind::fixed), value_(std::move(value)) {}
@@ -90,14 +112,6 @@ class EnvironTable final : public Table {
     const char* value = ::getenv(std::string(key).c_str());
     return value == nullptr ? Found{} : Found{value};
   }
-  Result<> each(const Visit& visit) override {
-    for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
-      const std::string_view text(*variable);
-      const std::size_t equals = text.find('=');
-      if (equals != std::string_view::npos) { SP_TRY(visit(text.substr(0, equals), text.substr(equals + 1))); }
-    }
-    return {};
-  }
 };
 
 class FailTable final : public Table {
@@ -106,6 +120,12 @@ class FailTable final : public Table {
   std::optional<Result<Found>> find_now(std::string_view /*key*/) override { return broken(); }
   Result<> each(const Visit& /*visit*/) override {
     return failure("table " + name() + ": sequence error: Application error");
+  }
+  net::Task<Result<>> put(std::string /*key*/, std::string /*value*/) override {
+    co_return failure("table " + name() + ": write error: Application error");
+  }
+  net::Task<Result<bool>> erase(std::string /*key*/) override {
+    co_return failure("table " + name() + ": delete error: Application error");
   }
 
  private:
@@ -164,8 +184,8 @@ class AccountClient final : public BlockingClient {
   Result<std::unique_ptr<BlockingConnection>> connect() const override { return std::make_unique<Lookup>(); }
 };
 
-std::unexpected<Error> bad_inline(std::string_view name) {
-  return failure(fmt::format(R"(bad syntax: "inline:{}"; need "inline:{{name=value...}}")", name));
+std::unexpected<Error> bad_inline(std::string_view problem, std::string_view name) {
+  return failure(fmt::format(R"({}: "inline:{}"; need "inline:{{name=value...}}")", problem, name));
 }
 
 }  // namespace
@@ -180,18 +200,23 @@ Result<std::unique_ptr<Table>> open_texthash(std::string_view path, const OpenCo
 
 Result<std::unique_ptr<Table>> open_inline(std::string_view name, const OpenContext& context) {
   const auto inside = inside_braces(name);
-  if (!inside) { return bad_inline(name); }
-  const auto items = split_outside_braces(*inside);
-  if (!items || items->empty()) { return bad_inline(name); }
+  const auto items = inside ? split_outside_braces(*inside) : std::unexpected(inside.error());
+  if (!items || inside->empty()) { return bad_inline("bad syntax", name); }
+  if (items->empty()) { return bad_inline("empty table", name); }
   Entries entries;
   for (const std::string_view item : *items) {
-    const std::string_view pair = text::trim(inside_braces(item).value_or(item));
+    std::string_view pair = item;
+    if (item.starts_with('{')) {
+      const auto between = inside_braces(item);
+      if (!between) { return bad_inline(between.error().context, name); }
+      pair = text::trim(*between);
+      if (pair.empty()) { return bad_inline("no key found; expected format: key = value", name); }
+    }
     const std::size_t equals = pair.find('=');
     const std::string_view key = text::trim(pair.substr(0, equals));
     // White space inside a key is refused: it is most likely a forgotten '=' or comma.
     if (equals == std::string_view::npos || std::ranges::any_of(key, text::is_space)) {
-      return failure(
-          fmt::format(R"(missing '=' after attribute name: "inline:{}"; need "inline:{{name=value...}}")", name));
+      return bad_inline("missing '=' after attribute name", name);
     }
     entries.insert_or_assign(stored_key(key, context), std::string(text::trim(pair.substr(equals + 1))));
   }
@@ -199,14 +224,14 @@ Result<std::unique_ptr<Table>> open_inline(std::string_view name, const OpenCont
 }
 
 Result<std::unique_ptr<Table>> open_internal(std::string_view name, const OpenContext& /*context*/) {
-  return std::make_unique<HashTable>(fmt::format("internal:{}", name), HashContent(Entries{}));
+  return std::make_unique<InternalTable>(fmt::format("internal:{}", name), KeyKind::fixed);
 }
 
 Result<std::unique_ptr<Table>> open_static(std::string_view name, const OpenContext& /*context*/) {
   std::string_view value = name;
   if (name.starts_with('{')) {
     const auto inside = inside_braces(name);
-    if (!inside) { return failure(fmt::format("bad static:name syntax: missing '}}' in \"{}\"", name)); }
+    if (!inside) { return std::unexpected(Error(inside.error()).within("bad static:name syntax")); }
     value = text::trim(*inside);
   }
   return std::make_unique<StaticTable>(fmt::format("static:{}", name), std::string(value));

@@ -226,26 +226,26 @@ Result<std::unique_ptr<Table>> open_debug(std::string_view name, const OpenConte
   return std::make_unique<DebugTable>(std::move(inner), context);
 }
 
-TableType source_type(Opener open) { return {.open = std::move(open), .is_source = true}; }
+TableType read_only_type(Opener open) { return {.open = std::move(open), .read_only = true}; }
 
 Registry make_built_in() {
   Registry registry;
   registry.add("cdb", cdb_type());
-  registry.add("cidr", source_type(open_cidr));
+  registry.add("cidr", read_only_type(open_cidr));
   registry.add("debug", open_debug);
   registry.add("environ", open_environ);
-  registry.add("fail", open_fail);
-  registry.add("inline", open_inline);
+  registry.add("fail", {.open = open_fail, .takes_entries = true});
+  registry.add("inline", read_only_type(open_inline));
   registry.add("internal", open_internal);
   registry.add("lmdb", lmdb_type());
-  registry.add("pcre", source_type(open_pcre));
-  registry.add("pipemap", open_pipemap);
-  registry.add("randmap", open_randmap);
-  registry.add("regexp", source_type(open_regexp));
+  registry.add("pcre", read_only_type(open_pcre));
+  registry.add("pipemap", read_only_type(open_pipemap));
+  registry.add("randmap", read_only_type(open_randmap));
+  registry.add("regexp", read_only_type(open_regexp));
   registry.add("static", open_static);
-  registry.add("texthash", source_type(open_texthash));
-  registry.add("unionmap", open_unionmap);
-  registry.add("unix", open_unix);
+  registry.add("texthash", read_only_type(open_texthash));
+  registry.add("unionmap", read_only_type(open_unionmap));
+  registry.add("unix", read_only_type(open_unix));
   return registry;
 }
 
@@ -280,6 +280,9 @@ Result<std::unique_ptr<Table>> open(std::string_view type_and_name, const OpenCo
   const std::string_view type = type_and_name.substr(0, colon);
   const TableType* how = types_of(context).find(type);
   if (how == nullptr) { return failure(fmt::format("unsupported dictionary type: {}", printable(type))); }
+  if (context.access == Access::write && how->read_only) {
+    return failure(fmt::format("{} map requires O_RDONLY access mode", printable(type_and_name)));
+  }
   SP_TRY(auto table, how->open(type_and_name.substr(colon + 1), context));
   return std::make_unique<CheckedTable>(std::move(table), context);
 }

@@ -78,8 +78,10 @@ struct TableType {
   enum class Label : std::uint8_t { type_and_name, file, name } label = Label::type_and_name;
   /// Entries can be added and removed (postmap -i, -d).
   bool changeable = true;
-  /// Reads the source text at each opening (texthash, regexp, pcre, cidr): what to say to who wants to change it.
-  bool is_source = false;
+  /// Cannot be opened for writing: its content is a text file, the configuration, or other tables.
+  bool read_only = false;
+  /// Without `write`: Table::put() takes entries (postmap -i).
+  bool takes_entries = false;
 };
 
 /// Table types by name. Immutable once shared.

@@ -16,10 +16,12 @@
 #include "base/sys.hpp"
 #include "base/text.hpp"
 #include "maps/fold.hpp"
+#include "net/event_loop.hpp"
 
 namespace stagepost::maps {
 namespace {
 
+constexpr std::size_t kShortEntryBytes = 16;
 constexpr std::size_t kValueFileLimitBytes = 8U << 20U;
 
 /// Effective user and group of the source file's owner while it lives. Only root changes.
@@ -69,13 +71,62 @@ class SignalsPostponed {
   sigset_t before_{};
 };
 
-Result<const TableType*> writable_type(std::string_view type, const OpenContext& context) {
+Result<const TableType*> known_type(std::string_view type, const OpenContext& context) {
   const TableType* how = types_of(context).find(type);
-  if (how == nullptr || !how->write) {
-    return failure(fmt::format("unsupported dictionary type: {}{}", printable(type),
-                               how != nullptr ? " does not support bulk-mode creation." : ""));
-  }
+  if (how == nullptr) { return failure(fmt::format("unsupported dictionary type: {}", printable(type))); }
   return how;
+}
+
+std::unexpected<Error> no_bulk_mode(std::string_view type) {
+  return failure(fmt::format("unsupported dictionary type: {} does not support bulk-mode creation.", printable(type)));
+}
+
+template <class T>
+net::Task<> keep(net::Task<Result<T>> task, Result<T>& result) {
+  auto done = co_await std::move(task);
+  result = std::move(done);
+}
+
+/// The outcome of a table's own operation.
+template <class T>
+Result<T> wait(const OpenContext& context, net::Task<Result<T>> task) {
+  if (context.loop == nullptr) { return failure("no event loop to wait in"); }
+  Result<T> result = failure("not run");
+  context.loop->run_task(keep(std::move(task), result));
+  return result;
+}
+
+/// A TableWriter for tables that take entries one by one. Nothing waits for commit().
+class OnlineWriter final : public TableWriter {
+ public:
+  OnlineWriter(std::unique_ptr<Table> table, const OpenContext& context)
+      : table_(std::move(table)), context_(context) {}
+
+  Result<bool> put(std::string_view key, std::string_view value, Existing existing) override {
+    if (existing == Existing::keep) {
+      SP_TRY(const Found found, wait(context_, table_->find(std::string(key))));
+      if (found) { return false; }
+    }
+    SP_TRY(wait(context_, table_->put(std::string(key), std::string(value))));
+    return true;
+  }
+  Result<bool> put_raw(std::string_view key, std::string_view value, Existing existing) override {
+    return put(key, value, existing);
+  }
+  Result<bool> erase(std::string_view key) override { return wait(context_, table_->erase(std::string(key))); }
+  Result<> commit() override { return {}; }
+
+ private:
+  std::unique_ptr<Table> table_;
+  const OpenContext& context_;
+};
+
+Result<std::unique_ptr<TableWriter>> open_online(std::string_view type, const std::string& name,
+                                                 const OpenContext& context) {
+  OpenContext writing = context;
+  writing.access = Access::write;
+  SP_TRY(auto table, open(fmt::format("{}:{}", type, name), writing));
+  return std::make_unique<OnlineWriter>(std::move(table), context);
 }
 
 std::string encode_base64(std::string_view bytes) {
@@ -138,6 +189,10 @@ class Builder {
       entry.value = encode_base64(*content);
     }
     using Duplicates = BuildOptions::Duplicates;
+    if (entry.key.size() > kKeyLimit || entry.value.size() > kValueLimit) {
+      warn(fmt::format("{}, line {}: key or value is too long: skipping this entry", source_name_, entry.line_number));
+      return {};
+    }
     const std::string key = context_.fold == CaseFold::yes ? fold_case(entry.key, context_.utf8) : entry.key;
     const auto existing =
         options_.duplicates == Duplicates::replace ? TableWriter::Existing::overwrite : TableWriter::Existing::keep;
@@ -186,6 +241,20 @@ Result<> require_changeable(const TableType& how, std::string_view type) {
   return failure(fmt::format("{} tables can only be built as a whole: entries can be neither added nor removed", type));
 }
 
+Result<std::size_t> erase_all(TableWriter& writer, const std::vector<std::string>& keys, const OpenContext& context) {
+  std::size_t erased = 0;
+  for (const std::string& key : keys) {
+    SP_TRY(const bool was_there, writer.erase(context.fold == CaseFold::yes ? fold_case(key, context.utf8) : key));
+    erased += was_there ? 1U : 0U;
+  }
+  return erased;
+}
+
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+}
+
 TableWriter::Options writer_options(TableWriter::Mode mode, mode_t file_mode, const BuildOptions& options,
                                     const OpenContext& context) {
   return {.mode = mode,
@@ -200,7 +269,9 @@ Result<> write_table(const TableType& how, std::string_view type, const std::str
                      const OpenContext& context) {
   const SignalsPostponed postponed;
   TableWriter::Options writing = writer_options(mode, file_mode, options, context);
-  writing.expected_entries = static_cast<std::size_t>(std::ranges::count(source, '\n'));
+  // Short lines are seldom entries: what is set aside for them stays in proportion to the source.
+  writing.expected_entries =
+      std::min(static_cast<std::size_t>(std::ranges::count(source, '\n')), source.size() / kShortEntryBytes);
   SP_TRY(auto writer, how.write(name, writing));
   auto built = Builder(std::move(writer), label_of(how, type, name), source_name, options, context).run(source);
   if (!built && built.error().context.starts_with("error updating ") && built.error().context.contains(": MDB_")) {
@@ -215,10 +286,12 @@ Result<> write_table(const TableType& how, std::string_view type, const std::str
 
 Result<> build_table(std::string_view type, const std::string& name, const BuildOptions& options,
                      const OpenContext& context) {
-  SP_TRY(const TableType* how, writable_type(type, context));
   auto file = sys::open(name, O_RDONLY);
   if (!file) { return errno_failure(file.error().code.value(), "open " + name); }
   SP_TRY(const struct stat status, sys::fstat(file->get()));
+  if (S_ISDIR(status.st_mode)) { return errno_failure(EISDIR, "read " + name); }
+  SP_TRY(const TableType* how, known_type(type, context));
+  if (!how->write) { return no_bulk_mode(type); }
   SP_TRY(const std::string source, sys::read_file(name, context.source_limit_bytes));
   SP_TRY(const OwnerRights rights,
          OwnerRights::take(options.keep_root ? 0 : status.st_uid, options.keep_root ? 0 : status.st_gid));
@@ -228,7 +301,12 @@ Result<> build_table(std::string_view type, const std::string& name, const Build
 
 Result<> update_table(std::string_view type, const std::string& name, std::string_view source_name,
                       std::string_view source, const BuildOptions& options, const OpenContext& context) {
-  SP_TRY(const TableType* how, writable_type(type, context));
+  SP_TRY(const TableType* how, known_type(type, context));
+  if (!how->write) {
+    if (!how->takes_entries) { return no_bulk_mode(type); }
+    SP_TRY(auto writer, open_online(type, name, context));
+    return Builder(std::move(writer), fmt::format("{}:{}", type, name), source_name, options, context).run(source);
+  }
   SP_TRY(require_changeable(*how, type));
   // The table may have no source file; then its own owner decides.
   auto status = sys::stat(name);
@@ -242,26 +320,24 @@ Result<> update_table(std::string_view type, const std::string& name, std::strin
 Result<std::size_t> erase_from_table(std::string_view type, const std::string& name,
                                      const std::vector<std::string>& keys, const BuildOptions& options,
                                      const OpenContext& context) {
-  const TableType* how = types_of(context).find(type);
-  if (how == nullptr || !how->write) {
-    SP_TRY(const auto table, open(fmt::format("{}:{}", type, name), context));
-    return failure(how->is_source ? fmt::format("{}:{} map requires O_RDONLY access mode", type, name)
-                                  : fmt::format("table {}:{}: delete operation is not supported", type, name));
+  SP_TRY(const TableType* how, known_type(type, context));
+  if (!how->write) {
+    SP_TRY(const auto writer, open_online(type, name, context));
+    return erase_all(*writer, keys, context);
   }
   SP_TRY(require_changeable(*how, type));
-  const auto status = sys::stat(name + how->file_suffix);
+  const std::string path = name + how->file_suffix;
+  const auto status = sys::stat(path);
   if (!status) {
-    if (status.error().is(std::errc::no_such_file_or_directory)) { return std::size_t{0}; }
-    return std::unexpected(status.error());
+    // Nothing is in a table that nobody has made yet, but Postfix wants its Berkeley DB files to be there.
+    const bool may_be_missing = how->label == TableType::Label::type_and_name && sys::stat(directory_of(path));
+    if (may_be_missing && status.error().is(std::errc::no_such_file_or_directory)) { return std::size_t{0}; }
+    return errno_failure(status.error().code.value(), "open database " + path);
   }
   const SignalsPostponed postponed;
   SP_TRY(const OwnerRights rights, OwnerRights::take(options.keep_root ? 0 : status->st_uid, status->st_gid));
   SP_TRY(auto writer, how->write(name, writer_options(TableWriter::Mode::update, 0644, options, context)));
-  std::size_t erased = 0;
-  for (const std::string& key : keys) {
-    SP_TRY(const bool was_there, writer->erase(context.fold == CaseFold::yes ? fold_case(key, context.utf8) : key));
-    erased += was_there ? 1U : 0U;
-  }
+  SP_TRY(const std::size_t erased, erase_all(*writer, keys, context));
   SP_TRY(writer->commit());
   return erased;
 }

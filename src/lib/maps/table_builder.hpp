@@ -37,7 +37,8 @@ struct BuildOptions {
 [[nodiscard]] Result<> update_table(std::string_view type, const std::string& name, std::string_view source_name,
                                     std::string_view source, const BuildOptions& options, const OpenContext& context);
 
-/// Removes keys (folded as for a lookup). Returns how many were there. Error for a type that is read only.
+/// Removes keys (folded as for a lookup). Returns how many were there. Error for a type that is read only. Types that
+/// are not files (and update_table: those that take entries) need context.loop.
 [[nodiscard]] Result<std::size_t> erase_from_table(std::string_view type, const std::string& name,
                                                    const std::vector<std::string>& keys, const BuildOptions& options,
                                                    const OpenContext& context);

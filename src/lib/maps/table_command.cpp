@@ -3,8 +3,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -343,9 +341,12 @@ class TableCommand {
     std::vector<std::string> keys;
     if (*arguments_.erase == "-") {
       InputLines lines;
+      std::size_t bytes = 0;
       for (std::string_view key;;) {
         SP_TRY(const bool more, lines.next(key));
         if (!more) { break; }
+        bytes += key.size() + sizeof(std::string);
+        if (bytes > context_.source_limit_bytes) { return failure("read stdin", std::errc::file_too_large); }
         keys.emplace_back(key);
       }
     } else {
@@ -368,10 +369,23 @@ class TableCommand {
         SP_TRY(build_table(name.type, name.name, arguments_.build, context_));
         continue;
       }
-      if (!input) { input = std::string(std::istreambuf_iterator<char>(std::cin), {}); }
+      if (!input) { SP_TRY(input, read_input()); }
       SP_TRY(update_table(name.type, name.name, "stdin", *input, arguments_.build, context_));
     }
     return true;
+  }
+
+  /// All of standard input, within the limit of a source file.
+  Result<std::string> read_input() const {
+    std::string text;
+    for (;;) {
+      const std::size_t have = text.size();
+      text.resize(have + kOutputBytes);
+      SP_TRY(const std::size_t got, sys::read(STDIN_FILENO, std::span(text).subspan(have)));
+      text.resize(have + got);
+      if (got == 0) { return text; }
+      if (text.size() > context_.source_limit_bytes) { return failure("read stdin", std::errc::file_too_large); }
+    }
   }
 
   static constexpr std::size_t kOutputBytes = 65536;

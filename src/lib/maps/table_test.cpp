@@ -95,7 +95,7 @@ TEST_F(Tables, CombinedTablesTakePartialKeysOnlyWhenAllMembersDo) {
 
 TEST_F(Tables, NestingOfCombinedTablesIsBounded) {
   std::string name = "static:a";
-  for (int i = 0; i < 20; ++i) { name = "unionmap:{" + name + "}"; }
+  for (int i = 0; i < 100; ++i) { name = "unionmap:{" + name + "}"; }
   EXPECT_EQ(look(name, "x"), "a");
   EXPECT_EQ(open_error("unionmap:{" + name + "}"), "unionmap: nested too deeply");
 }

@@ -20,6 +20,7 @@
 #include "base/sys.hpp"
 #include "maps/file_replacement.hpp"
 #include "maps/module.hpp"
+#include "maps/stored_key.hpp"
 #include "maps/watched_file.hpp"
 
 namespace stagepost::maps {
@@ -46,10 +47,6 @@ DBT thing(std::string_view bytes) {
   return dbt;
 }
 std::string_view bytes_of(const DBT& dbt) { return {static_cast<const char*>(dbt.data), dbt.size}; }
-
-std::string_view without_nul(std::string_view bytes) {
-  return bytes.ends_with('\0') ? bytes.substr(0, bytes.size() - 1) : bytes;
-}
 
 /// Codes of the library are negative, the others are errno values.
 std::unexpected<Error> db_failure(int code, const std::string& what) {
@@ -155,22 +152,15 @@ class BdbTable final : public ModuleTable {
       : kind_(kind), file_(std::move(file)), opened_(std::move(opened)), cache_bytes_(cache_bytes), context_(context) {}
 
   Result<Found> look_up(std::string_view key) {
-    for (const bool with_nul : {true, false}) {
-      if ((with_nul && nul_ == TrailingNul::without) || (!with_nul && nul_ == TrailingNul::with)) { continue; }
-      stored_.assign(key);
-      if (with_nul) { stored_.push_back('\0'); }
-      DBT wanted = thing(stored_);
+    return key_.look_up(key, [this](std::string_view stored) -> Result<Found> {
+      DBT wanted = thing(stored);
       DBT value{};
       const int code = opened_.db->get(opened_.db.get(), nullptr, &wanted, &value, 0);
-      if (code == 0) {
-        if (value.size > kValueLimit + 1) { return failure("value is too long", std::errc::value_too_large); }
-        // Keys that end as is usual for the type do so in the whole file, but for NIS marks: one form is enough then.
-        if (with_nul) { nul_ = TrailingNul::with; }
-        return Found{std::string(without_nul(bytes_of(value)))};
-      }
-      if (code != DB_NOTFOUND) { return db_failure(code, "read " + file_.path()); }
-    }
-    return Found{};
+      if (code == DB_NOTFOUND) { return Found{}; }
+      if (code != 0) { return db_failure(code, "read " + file_.path()); }
+      if (value.size > kValueLimit + 1) { return failure("value is too long", std::errc::value_too_large); }
+      return Found{std::string(bytes_of(value))};
+    });
   }
 
   Result<> walk(const Visit& visit) {
@@ -195,7 +185,7 @@ class BdbTable final : public ModuleTable {
     auto fresh = OpenFile::open(file_.path(), kind_, cache_bytes_);
     if (fresh) {
       opened_ = *std::move(fresh);
-      nul_ = context_.nul;
+      key_.forget();
     } else {
       context_.warn(fmt::format("{}: cannot read the changed table, using the old one: {}", file_.path(),
                                 fresh.error().message()));
@@ -208,8 +198,7 @@ class BdbTable final : public ModuleTable {
   OpenFile opened_;
   std::uint32_t cache_bytes_;
   ModuleContext context_;
-  TrailingNul nul_ = context_.nul;
-  std::string stored_;
+  StoredKey key_{context_.nul, TrailingNul::with};
 };
 
 class BdbWriter final : public TableWriter {

@@ -1,6 +1,7 @@
 #include "services/trivial_rewrite/tables.hpp"
 
 #include "log/log.hpp"
+#include "maps/context.hpp"
 
 namespace stagepost::trivial_rewrite {
 namespace {
@@ -41,9 +42,7 @@ Result<std::unique_ptr<Tables>> Tables::create(config::SnapshotPtr snapshot, Pur
   SP_TRY(tables->sender_transport_maps_, chain(name_for(purpose, "sender_dependent_default_transport_maps")));
   SP_TRY(tables->relocated_maps_, maps::Chain::open("relocated_maps", config.text("relocated_maps"), context));
 
-  tables->extensions_ = {.delimiters = config.text("recipient_delimiter"),
-                         .owner_request_special = config.boolean("owner_request_special"),
-                         .double_bounce_sender = config.text("double_bounce_sender")};
+  tables->extensions_ = maps::extension_rule(config);
   tables->transport_parents_ = maps::parent_style(parents, "transport_maps");
   tables->helpful_warnings_ = config.boolean("helpful_warnings");
   return tables;

@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "mail/reply.hpp"
+#include "maps/context.hpp"
 
 namespace stagepost::smtpd {
 namespace {
@@ -42,9 +43,7 @@ Result<KnownAddresses> KnownAddresses::create(const config::Snapshot& config, co
   SP_TRY(known.relay_.maps, open("relay_recipient_maps"));
   known.relay_.code = number("unknown_relay_recipient_reject_code");
   known.relay_.table_name = "relay recipient table";
-  known.extension_ = {.delimiters = config.text("recipient_delimiter"),
-                      .owner_request_special = config.boolean("owner_request_special"),
-                      .double_bounce_sender = config.text("double_bounce_sender")};
+  known.extension_ = maps::extension_rule(config);
   known.show_table_ = config.boolean("show_user_unknown_table_name");
   return known;
 }

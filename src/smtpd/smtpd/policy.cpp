@@ -1,6 +1,7 @@
 #include "smtpd/smtpd/policy.hpp"
 
 #include "log/log.hpp"
+#include "maps/context.hpp"
 #include "maps/open.hpp"
 
 namespace stagepost::smtpd {
@@ -27,9 +28,7 @@ AccessSettings access_settings(const config::Snapshot& config) {
   s.null_access_lookup_key = config.text("smtpd_null_access_lookup_key");
   s.default_rbl_reply = config.raw("default_rbl_reply");
   s.myhostname = config.text("myhostname");
-  s.extension = {.delimiters = config.text("recipient_delimiter"),
-                 .owner_request_special = config.boolean("owner_request_special"),
-                 .double_bounce_sender = config.text("double_bounce_sender")};
+  s.extension = maps::extension_rule(config);
   s.access_parents = maps::parent_style(config.text("parent_domain_matches_subdomains"), "smtpd_access_maps");
   s.reject_unlisted_recipient = config.boolean("smtpd_reject_unlisted_recipient");
   s.reject_unlisted_sender = config.boolean("smtpd_reject_unlisted_sender");
