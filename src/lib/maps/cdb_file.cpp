@@ -3,8 +3,10 @@
 // pairs.
 #include "maps/cdb_file.hpp"
 
+#include <bit>
 #include <cdb.h>
 #include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 
 #include <fmt/format.h>
@@ -21,7 +23,12 @@ namespace {
 
 constexpr std::uint32_t kIndexSize = 2048;
 
-std::uint32_t number_at(const char* bytes) { return ::cdb_unpack(reinterpret_cast<const unsigned char*>(bytes)); }
+/// Numbers in the file are little-endian. The library's function is a call for each, and lookups do little else.
+std::uint32_t number_at(const char* bytes) {
+  std::uint32_t number = 0;
+  std::memcpy(&number, bytes, sizeof number);
+  return std::endian::native == std::endian::little ? number : std::byteswap(number);
+}
 
 class CdbReader {
  public:

@@ -60,4 +60,10 @@ void EntryBuffer::sort() {
   slots_.assign(1, kEmpty);
 }
 
+void EntryBuffer::sort_by_rank() {
+  slots_.clear();
+  std::ranges::sort(entries_, {}, &Entry::rank);
+  slots_.assign(1, kEmpty);
+}
+
 }  // namespace stagepost::maps

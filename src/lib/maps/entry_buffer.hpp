@@ -1,5 +1,5 @@
 // The entries of a table that is being built, in little memory: finds duplicates while they come, and hands them out in
-// key order, in which an ordered file is written fastest.
+// the order in which the file is written fastest.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,15 @@ class EntryBuffer {
   template <class Visit>
   int each_sorted(Visit visit) {
     sort();
-    for (const Entry& entry : entries_) {
-      if (entry.erased) { continue; }
-      if (const int code = visit(key_of(entry), value_of(entry)); code != 0) { return code; }
-    }
-    return 0;
+    return each(visit);
+  }
+
+  /// The same in the order of `rank(key)`, 32 bits.
+  template <class Rank, class Visit>
+  int each_ranked(Rank rank, Visit visit) {
+    for (Entry& entry : entries_) { entry.rank = rank(key_of(entry)); }
+    sort_by_rank();
+    return each(visit);
   }
 
  private:
@@ -37,6 +41,7 @@ class EntryBuffer {
     std::size_t value = 0;
     std::uint32_t key_size = 0;
     std::uint32_t value_size = 0;
+    std::uint32_t rank = 0;
     bool erased = false;
   };
   static constexpr std::uint32_t kEmpty = UINT32_MAX;
@@ -49,6 +54,15 @@ class EntryBuffer {
   [[nodiscard]] std::size_t slot_of(std::string_view key) const;
   void grow();
   void sort();
+  void sort_by_rank();
+  template <class Visit>
+  int each(Visit& visit) const {
+    for (const Entry& entry : entries_) {
+      if (entry.erased) { continue; }
+      if (const int code = visit(key_of(entry), value_of(entry)); code != 0) { return code; }
+    }
+    return 0;
+  }
 
   std::string text_;
   std::vector<Entry> entries_;

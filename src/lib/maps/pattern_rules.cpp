@@ -210,7 +210,9 @@ PatternRules PatternRules::parse(std::string_view name, std::string_view source,
 
 Result<Found> PatternRules::find(std::string_view key) const {
   Groups groups;
+  const Subject subject{.text = key, .folded = text::to_lower(key)};
   SP_TRY(const Rule* rule, first_match(rules_, [&](const Rule& candidate) -> Result<bool> {
+           if (!candidate.matcher->may_match(subject)) { return candidate.negated; }
            SP_TRY(const bool matched, candidate.matcher->matches(key, candidate.wants_groups ? &groups : nullptr));
            return matched != candidate.negated;
          }));

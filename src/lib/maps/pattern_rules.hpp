@@ -20,6 +20,12 @@ namespace stagepost::maps {
 /// Where the groups of a match are in the subject: [0] is all of it; {npos, npos} for a group that took no part.
 using Groups = std::vector<std::pair<std::size_t, std::size_t>>;
 
+/// What patterns are matched against.
+struct Subject {
+  std::string_view text;
+  std::string folded;  ///< the same with ASCII letters in lower case
+};
+
 /// One compiled pattern.
 class Matcher {
  public:
@@ -27,6 +33,8 @@ class Matcher {
   Matcher(const Matcher&) = delete;
   Matcher& operator=(const Matcher&) = delete;
   virtual ~Matcher() = default;
+  /// False: it surely does not match. A cheap question to ask first.
+  [[nodiscard]] virtual bool may_match(const Subject& /*subject*/) const { return true; }
   /// `groups` may be null. Error: the engine gave up (limits), which must not count as "no match".
   [[nodiscard]] virtual Result<bool> matches(std::string_view subject, Groups* groups) const = 0;
   [[nodiscard]] virtual std::size_t group_count() const = 0;

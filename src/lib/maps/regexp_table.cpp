@@ -1,11 +1,16 @@
 // regexp: tables: POSIX regular expressions, regexp_table(5).
+#include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <ranges>
 #include <regex.h>
 #include <span>
 
 #include <fmt/format.h>
 
+#include "base/text.hpp"
 #include "maps/pattern_rules.hpp"
+#include "maps/required_text.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -24,11 +29,26 @@ class PosixMatcher final : public Matcher {
       return failure(text.data());
     }
     matcher->compiled_ = true;
+    // Where letters have more forms than ASCII's two, or the syntax is another, patterns are only matched.
+    if ((options & REG_EXTENDED) != 0 && MB_CUR_MAX == 1) {
+      matcher->required_ = required_text(pattern);
+      matcher->folds_ = (options & REG_ICASE) != 0;
+      if (matcher->folds_) {
+        for (std::string& piece : matcher->required_) { piece = text::to_lower(piece); }
+      }
+    }
     return std::unique_ptr<Matcher>(std::move(matcher));
   }
 
   ~PosixMatcher() override {
     if (compiled_) { ::regfree(&expression_); }
+  }
+
+  bool may_match(const Subject& subject) const override {
+    const std::string_view text = folds_ ? std::string_view(subject.folded) : subject.text;
+    // What tells patterns of a table apart is more often at their end.
+    return std::ranges::all_of(required_ | std::views::reverse,
+                               [text](const std::string& piece) { return text.contains(piece); });
   }
 
   Result<bool> matches(std::string_view subject, Groups* groups) const override {
@@ -62,6 +82,8 @@ class PosixMatcher final : public Matcher {
 
   regex_t expression_{};
   bool compiled_ = false;
+  bool folds_ = false;
+  std::vector<std::string> required_;
 };
 
 constexpr PatternDialect kRegexp{.type = "regexp",

@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "base/sys.hpp"
+#include "maps/entry_buffer.hpp"
 #include "maps/file_replacement.hpp"
 #include "maps/module.hpp"
 #include "maps/stored_key.hpp"
@@ -216,7 +217,9 @@ class BdbWriter final : public TableWriter {
       if (file.in_place()) { return std::unexpected(std::move(db).error()); }
       return db_failure(db.error().code.value(), "open database " + path);
     }
-    return std::unique_ptr<TableWriter>(new BdbWriter(std::move(file), *std::move(db), options.nul));
+    std::unique_ptr<BdbWriter> writer(new BdbWriter(std::move(file), *std::move(db), kind, options.nul));
+    if (fresh) { writer->entries_.emplace(options.expected_entries); }
+    return writer;
   }
 
   Result<bool> put(std::string_view key, std::string_view value, Existing existing) override {
@@ -224,10 +227,8 @@ class BdbWriter final : public TableWriter {
   }
 
   Result<bool> put_raw(std::string_view key, std::string_view value, Existing existing) override {
-    DBT stored_key = thing(key);
-    DBT stored_value = thing(value);
-    const int code =
-        db_->put(db_.get(), nullptr, &stored_key, &stored_value, existing == Existing::keep ? DB_NOOVERWRITE : 0U);
+    if (entries_) { return entries_->put(key, value, existing == Existing::overwrite); }
+    const int code = store(key, value, existing == Existing::keep ? DB_NOOVERWRITE : 0U);
     if (code == DB_KEYEXIST) { return false; }
     if (code != 0) { return broken(code); }
     return true;
@@ -239,6 +240,10 @@ class BdbWriter final : public TableWriter {
       if ((with_nul && nul_ == TrailingNul::without) || (!with_nul && nul_ == TrailingNul::with)) { continue; }
       std::string bytes(key);
       if (with_nul) { bytes.push_back('\0'); }
+      if (entries_) {
+        erased = entries_->erase(bytes) || erased;
+        continue;
+      }
       DBT wanted = thing(bytes);
       const int code = db_->del(db_.get(), nullptr, &wanted, 0);
       if (code != 0 && code != DB_NOTFOUND) { return broken(code); }
@@ -248,6 +253,7 @@ class BdbWriter final : public TableWriter {
   }
 
   Result<> commit() override {
+    if (const int code = write_entries(); code != 0) { return broken(code); }
     // close() writes the pages, and syncs them.
     DB* db = db_.release();
     if (const int code = db->close(db, 0); code != 0) { return broken(code); }
@@ -255,7 +261,36 @@ class BdbWriter final : public TableWriter {
   }
 
  private:
-  BdbWriter(FileReplacement file, Db db, TrailingNul nul) : file_(std::move(file)), db_(std::move(db)), nul_(nul) {}
+  BdbWriter(FileReplacement file, Db db, DBTYPE kind, TrailingNul nul)
+      : file_(std::move(file)), db_(std::move(db)), kind_(kind), nul_(nul) {}
+
+  int store(std::string_view key, std::string_view value, std::uint32_t flags) {
+    DBT stored_key = thing(key);
+    DBT stored_value = thing(value);
+    return db_->put(db_.get(), nullptr, &stored_key, &stored_value, flags);
+  }
+
+  /// In an order in which each page is filled once and then left alone, instead of going through the cache again and
+  /// again: a btree by key, a hash by bucket.
+  int write_entries() {
+    if (!entries_) { return 0; }
+    const auto put = [this](std::string_view key, std::string_view value) { return store(key, value, 0); };
+    return kind_ == DB_BTREE ? entries_->each_sorted(put) : entries_->each_ranked(bucket_rank, put);
+  }
+
+  /// The library's hash of a key (Fowler, Noll, Vo) with its bits reversed: a bucket is the low bits, however many
+  /// there are, so keys of one bucket are neighbours. Were it another hash, the file would be the same, written more
+  /// slowly.
+  static std::uint32_t bucket_rank(std::string_view key) {
+    std::uint32_t hash = 0;
+    for (const char byte : key) {
+      hash *= 16'777'619U;
+      hash ^= static_cast<unsigned char>(byte);
+    }
+    std::uint32_t reversed = 0;
+    for (unsigned bit = 0; bit < 32; ++bit) { reversed = (reversed << 1U) | ((hash >> bit) & 1U); }
+    return reversed;
+  }
 
   std::string stored(std::string_view bytes) const {
     std::string result(bytes);
@@ -266,7 +301,9 @@ class BdbWriter final : public TableWriter {
 
   FileReplacement file_;
   Db db_;
+  DBTYPE kind_;
   TrailingNul nul_;
+  std::optional<EntryBuffer> entries_;  ///< of a new file
 };
 
 template <DBTYPE kKind>
