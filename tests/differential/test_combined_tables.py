@@ -1,0 +1,129 @@
+"""Tables without a file, tables of tables, and what each command says to a table it cannot work with: as Postfix does."""
+
+import pytest
+from table_commands import BUILD, NEEDED, OURS, TYPES, both, differences, make_area, put, run
+
+pytestmark = NEEDED
+
+
+@pytest.fixture(name="area")
+def _area(tmp_path):
+    area = make_area(tmp_path)
+    put(area / "t", "k v\n")
+    return area
+
+
+def nested(kind, depth, leaf):
+    return (kind + ":{") * depth + leaf + "}" * depth
+
+
+COMBINED = [
+    "unionmap:{static:{a,b},static:c}", "unionmap:{static:a,{static:b}}", "unionmap:{ {static:a} }", "unionmap:{static:{}}",
+    "unionmap:{inline:{a=b},static:{x y}}", "unionmap:{unionmap:{static:a,static:b},static:c}",
+    "unionmap:{unionmap:{static:a},pipemap:{static:b}}", "unionmap:{static:a", "unionmap:static:a}", "unionmap:{static:a}}",
+    "unionmap:{static:a}x", "unionmap: {static:a}", "unionmap:{,}", "unionmap:{ }", "unionmap:{static}", "unionmap:{:a}",
+    "unionmap:{static:}", "unionmap:", "unionmap:{", "unionmap:}", "unionmap:{}}", "unionmap:{{static:a}}",
+    "unionmap:{static:a}}{", "unionmap:{inline:{k=},static:a}", "unionmap:{static:a,inline:{k=}}",
+    "unionmap:{static:{},static:{}}", "unionmap:{texthash:nope}", "unionmap:{texthash:t,texthash:nope}",
+    "unionmap:{randmap:{a},randmap:{b}}", "unionmap:{regexp:{{/(k)/ $1$1}},static:x}", nested("unionmap", 30, "static:a"),
+    "pipemap:{pipemap:{inline:{k=l}},inline:{l=m}}", "pipemap:{static:a", "pipemap:{static}", "pipemap:{static:}", "pipemap:{:}",
+    "pipemap:{ , }", "pipemap:{regexp:{{/k/ l}}, inline:{l=m}}", "pipemap:{texthash:t,inline:{v=w}}", "pipemap:{texthash:nope}",
+    "pipemap:{static:{},static:a}", "pipemap:{inline:{k=},static:a}", "pipemap:{static:a}}", "pipemap:{inline:{z=k},fail:x}",
+    "pipemap:{randmap:{k},inline:{k=l}}", nested("pipemap", 30, "static:a"),
+    "pipemap:{unionmap:{inline:{k=a},static:b},regexp:{{/^(.*),(.*)$/ $2-$1}}}",
+    "randmap:{ }", "randmap:{,}", "randmap:{a}x", "randmap:{{a b}}", "randmap:{ {a} }", "randmap:{a", "randmap:{a,,a}",
+    "randmap:{static:a}", "randmap:{a}}", "randmap:{{a}", "randmap:{{a}b}",
+]
+SMALL = [
+    "static:{}", "static:{ }", "static: a", "static:a b", "static:}", "static:{a}b", "static:{{a}}", "static:{a}}", 'static:"a"',
+    "static:a:b", "static:{a", "static:{a} ", "static:{ {a} }", "static:{a}{b}",
+    "inline:{k}", "inline:{k=}", "inline:{=v}", "inline:{k=v=w}", "inline:{{k=v}}", "inline:{ {k = v} }", "inline:{k = v}",
+    "inline:{k= v}", "inline:{{k}}", "inline:{{}}", "inline:{{ }}", "inline:{}", "inline:{ }", "inline:{,}", "inline:{k=v",
+    "inline:k=v}", "inline:{k=v}}", "inline:{{k=v}", "inline:{{k=v}x}", "inline:{{k=v},{k=w}}", "inline:{{ k x = v}}",
+    "inline:{K=v}", "inline:{k={a}}", "inline:{k={a b}}", "inline:{{k={a b}}}", "inline:{{=v}}", "inline:{{k v=x}}",
+    "inline:{k,v}", "inline:{k v}", "inline:{{a}=b}", "inline:",
+    "environ:", "environ:foo", "internal:", "internal:a", "fail:", "fail:a", "fail:{a}", "unix:", "unix:passwd", "unix:passwd.byuid",
+    "texthash:", "texthash:.", "texthash:/dev/null", "texthash:/nope/x", "cidr:nope", "regexp:nope", "thash:t", "", "static",
+    "k:v:w", "STATIC:a", "Static:a", " static:a", "static:a ",
+]
+RULES = [
+    "regexp:{/k/ v}", "regexp:{{/k/ v}", "regexp:{{/k/ v}} ", "regexp:{{/k/ v},x}", "regexp:{{/k/ v} {/j/ w}}", "regexp:{}",
+    "regexp:{ }", "regexp:{{}}", "regexp:{{ }}", "regexp:{{if /k/} {/k/ v} {endif}}", "regexp:{{/k/ v\n x}}", "regexp:{{/k/ v}}}",
+    "regexp:{{/k/ v}y}", "regexp:{ {/^k{1}$/ v} }", "regexp:{{/k/ {v}}}", "regexp:{{/a}/ v},{/k/ w}}", "cidr:{{1.2.3.4 x}}",
+    "cidr:{{1.2.3.4 x}", "cidr:{{}}", "cidr:{}", "cidr:{{1.2.3.4 x}}}", "cidr:{{1.2.3.4 x}y}", "cidr:{ {1.2.3.4 x} }", "cidr:{x}",
+    "cidr:{{!1.2.3.5 y}}",
+]
+PCRE = ["pcre:{{/(k)/ a$1}}", "pcre:{{/k}}", "pcre:{{/k/ v}}}", "pcre:{{/k/ v}y}", "pcre:{{/k/ v}", "pcre:{x}", "pcre:nope"]
+
+
+@pytest.mark.parametrize("tables", [COMBINED, SMALL, RULES, PCRE if "pcre" in TYPES else []], ids=["combined", "small", "rules", "pcre"])
+def test_names_of_tables(area, tables):
+    assert not differences(area, [["-q", key, table] for table in tables for key in ("k", "1.2.3.4")])
+
+
+def test_empty_and_folded_keys_and_keys_of_two_lines(area):
+    tables = ["static:a", "inline:{k=v}", "texthash:t", "regexp:{{/^$/ nl}}", "cidr:{{1.2.3.4 x}}", "randmap:{a}",
+              "unionmap:{static:a}", "pipemap:{static:a}", "environ:x", "unix:passwd.byname", "regexp:{{/^a.b$/ nl}}",
+              "regexp:{{/a$/m multi}}", "regexp:{{/a$/ one}}", "regexp:{{/K/i nl}}", "unionmap:{regexp:{{/K/i v}},inline:{k=z}}",
+              "pipemap:{inline:{k=V},inline:{v=w}}", "pipemap:{inline:{k=V},inline:{V=w}}"]
+    keys = [["-q", key, table] for table in tables for key in ("", "a\nb", "K")]
+    keys += [["-f", "-q", "K", table] for table in tables] + [["-f", "-q", "K", "inline:{K=v}"]]
+    assert not differences(area, keys)
+
+
+def test_what_cannot_be_listed_changed_or_built(area):
+    tables = ["static:a", "inline:{a=b}", "unionmap:{static:a}", "pipemap:{inline:{a=b}}", "randmap:{a}", "environ:x", "fail:x",
+              "internal:x", "regexp:{{/a/ b}}", "cidr:{{1.2.3.4 a}}", "texthash:t"]
+    cases = [["-s", table] for table in tables + ["texthash:nope"]]
+    cases += [["-d", "a", table] for table in tables + ["unix:passwd.byname", "nosuch:t"]]
+    cases += [[table] for table in tables if table != "texthash:t"] + [["regexp:t"], ["cidr:t"], ["texthash:t"], ["unix:passwd.byname"]]
+    cases += [(["-i", table], b"a b\n") for table in tables if table != "fail:x"]
+    if "lmdb" in TYPES:
+        cases += [["-d", "a", "lmdb:nope/t"], ["lmdb:nope"], ["-d", "a", "lmdb:other"]]
+    if "hash" in TYPES and (BUILD / "modules" / "postfix-bdb.so").exists():
+        cases += [["-d", "a", "hash:other"], ["hash:nope"], ["-q", "a", "btree:other"]]
+    assert not differences(area, cases)
+
+
+def test_failures_inside_are_failures_of_the_whole(area):
+    """Postfix blames the whole table, we the member that failed."""
+    for table in ("pipemap:{static:a,fail:x}", "unionmap:{fail:x,static:b}", "pipemap:{fail:x,static:a}",
+                  "unionmap:{static:a,unionmap:{fail:x}}", "pipemap:{unionmap:{fail:x}}"):
+        theirs, ours = both(area, "-q", "k", table)
+        assert theirs == (1, b"", [f"postmap: fatal: table {table}: query error: Application error"])
+        assert ours == (1, b"", ["postmap: fatal: table fail:x: query error: Application error"])
+
+
+def test_a_key_with_nul_is_not_what_comes_before_it(area):
+    """Postfix's keys end at the first NUL; a key that has one is in no table of ours, and nobody gets a wrong answer."""
+    for table, found in (("static:a", b"k\ta\n"), ("inline:{k=v}", b"k\tv\n"), ("texthash:t", b"k\tv\n")):
+        assert run(OURS, area, "-q", "-", table, stdin=b"k\0x\nk\n\0\n") == (0, found, [])
+
+
+def test_nesting_ends_somewhere(area):
+    """Postfix recurses as deep as it is told to."""
+    assert run(OURS, area, "-q", "k", nested("pipemap", 100, "static:a")) == (0, b"a\n", [])
+    for kind in ("pipemap", "unionmap"):
+        for table in (nested(kind, 101, "static:a"), nested(kind, 900, "static:a")):
+            assert run(OURS, area, "-q", "k", table) == (1, b"", [f"postmap: fatal: {kind}: nested too deeply"])
+    many = "unionmap:{" + ",".join(["static:{a}"] * 2_000) + "}"
+    assert run(OURS, area, "-q", "k", many) == (1, b"", ["postmap: fatal: unionmap: too many tables"])
+
+
+def test_a_table_of_the_configuration_that_names_itself(area):
+    with open(area / "ours" / "main.cf", "a", encoding="ascii") as main_cf:
+        main_cf.write("a = pipemap:{$b}\nb = unionmap:{$a}\nvirtual_alias_maps = $a\n")
+    status, output, errors = run(OURS, area, "-q", "k", "static:a")
+    assert (status, output) == (1, b"")
+    assert errors[-1].endswith("main.cf, line 8: b refers to itself or is nested too deeply")
+
+
+def test_debug_logs_and_answers(area):
+    """Postfix 3.7 has no debug: tables yet."""
+    for table, wanted in (("debug:inline:{k=v}", (0, b"v\n")), ("debug:debug:texthash:t", (0, b"v\n")), ("debug:inline:{a=b}", (1, b""))):
+        status, output, errors = run(OURS, area, "-q", "k", table)
+        assert (status, output) == wanted
+        assert all("debug:" in line and "lookup" in line for line in errors)
+    assert run(OURS, area, "-q", "k", "debug:a")[2] == ['postmap: fatal: bad syntax: "debug:a"; need "debug:type:name"']
+    assert run(OURS, area, "-q", "k", "debug:nosuch:a")[2] == ["postmap: fatal: unsupported dictionary type: nosuch"]
+    assert run(OURS, area, "-q", "k", "debug:" * 40 + "static:a")[2] == ["postmap: fatal: debug: nested too deeply"]
