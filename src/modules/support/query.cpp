@@ -108,6 +108,13 @@ std::optional<std::string> Template::result(const KeyParts& value, const KeyPart
   return made;
 }
 
+bool Template::has_parts() const {
+  for (const Piece& piece : pieces_) {
+    if (piece.part != '\0') { return true; }
+  }
+  return false;
+}
+
 bool Template::key_suffices(const KeyParts& key) const {
   for (const Piece& piece : pieces_) {
     if (piece.part == '\0' || text::is_lower(piece.part)) { continue; }

@@ -59,6 +59,8 @@ class Template {
   /// As a result format: %s %u %d are of `value`, the others of the key. nullopt: a part is missing; the value is
   /// skipped.
   [[nodiscard]] std::optional<std::string> result(const KeyParts& value, const KeyParts& key) const;
+  /// False: it is the same text for each key.
+  [[nodiscard]] bool has_parts() const;
   /// False when result() would need a part that the key does not have: nothing needs to be asked.
   [[nodiscard]] bool key_suffices(const KeyParts& key) const;
 

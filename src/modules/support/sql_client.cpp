@@ -7,6 +7,7 @@
 
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
+#include "failover.hpp"
 
 namespace stagepost::maps {
 
@@ -64,86 +65,45 @@ namespace {
 
 class SqlConnection final : public BlockingConnection {
  public:
-  explicit SqlConnection(const SqlClient& client) : client_(client) {}
+  explicit SqlConnection(const SqlClient& client)
+      : settings_(client.settings()),
+        servers_(
+            client.hosts(), settings_.table_name, [&client](std::size_t host) { return client.link(host); },
+            settings_.warn) {}
 
   Result<Found> find(const std::string& key) override {
-    const SqlSettings& settings = client_.settings();
     const KeyParts parts(key);
     const auto as_it_is = [](std::string_view part) -> Result<std::string> { return std::string(part); };
-    SP_TRY(const auto needed, settings.query.query(parts, as_it_is));
-    if (!needed || !settings.results.format().key_suffices(parts)) { return Found{}; }
-
-    if (link_) {
-      // It may have been idle for long, and the server restarted: that says nothing yet about the host.
-      auto found = ask(key, parts);
-      const bool lost = link_->lost();
-      if (lost) { link_.reset(); }
-      if (found || rejected_ || !lost) { return named(std::move(found), link_host_); }
-    }
-    const std::vector<std::size_t> hosts = client_.hosts().candidates();
-    if (hosts.empty()) { return failure(fmt::format("all hosts failed: {}", client_.hosts().reasons())); }
-    Result<Found> last = failure("no host");
-    for (const std::size_t host : hosts) {
-      last = try_host(host, key, parts);
-      if (last || rejected_) { break; }
-      if (hosts.size() > 1) { settings.warn(fmt::format("{}: {}", settings.table_name, last.error().message())); }
-    }
-    return last;
+    SP_TRY(const auto needed, settings_.query.query(parts, as_it_is));
+    if (!needed || !settings_.results.format().key_suffices(parts)) { return Found{}; }
+    return servers_.call([&](SqlLink& link) {
+      Asked asked;
+      asked.found = ask(link, parts, asked.refused);
+      return asked;
+    });
   }
 
  private:
-  Result<Found> try_host(std::size_t host, const std::string& key, const KeyParts& parts) {
-    rejected_ = false;
-    auto made = client_.link(host);
-    if (!made) {
-      client_.hosts().failed(host, made.error().message());
-      return named(std::unexpected(std::move(made).error()), host);
-    }
-    link_ = *std::move(made);
-    link_host_ = host;
-    auto found = ask(key, parts);
-    if (found || rejected_ || !link_->lost()) {
-      client_.hosts().succeeded(host);
-    } else {
-      client_.hosts().failed(host, found.error().message());
-    }
-    found = named(std::move(found), host);
-    // Another host may do better with a query this one refuses.
-    if (!found) { link_.reset(); }
-    return found;
-  }
-
-  Result<Found> ask(const std::string& key, const KeyParts& parts) {
-    const SqlSettings& settings = client_.settings();
-    rejected_ = false;
-    SP_TRY(const auto query,
-           settings.query.query(parts, [this](std::string_view part) { return link_->escape(part); }));
-    ResultList results(settings.results, key);
+  Result<Found> ask(SqlLink& link, const KeyParts& key, bool& refused) const {
+    SP_TRY(const auto query, settings_.query.query(key, [&](std::string_view part) { return link.escape(part); }));
+    ResultList results(settings_.results, key.key());
     bool empty = false;
     const auto visit = [&](std::string_view field) -> Result<> {
       empty = empty || field.empty();
       auto added = results.add(field);
-      rejected_ = !added;
+      refused = !added;
       return added;
     };
-    SP_TRY(link_->ask(*query, visit));
+    SP_TRY(link.ask(*query, visit));
     if (empty) {
-      settings.warn(
-          fmt::format("table \"{}\": empty lookup result for: \"{}\" -- ignored", settings.table_name, printable(key)));
+      settings_.warn(fmt::format("table \"{}\": empty lookup result for: \"{}\" -- ignored", settings_.table_name,
+                                 printable(key.key())));
     }
     return results.take();
   }
 
-  [[nodiscard]] Result<Found> named(Result<Found> found, std::size_t host) const {
-    if (found || rejected_) { return found; }
-    return failure(host_failure(client_.hosts().name(host), found.error().message()));
-  }
-
-  const SqlClient& client_;
-  std::unique_ptr<SqlLink> link_;
-  std::size_t link_host_ = 0;
-  /// The last answer was refused for what it was (expansion_limit).
-  bool rejected_ = false;
+  const SqlSettings& settings_;
+  Failover<SqlLink> servers_;
 };
 
 }  // namespace
