@@ -1,11 +1,13 @@
 #include "commands/postsuper/maintenance.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
 #include <ranges>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -28,6 +30,9 @@ using queue::QueueName;
 constexpr std::string_view kPending = "#FIX";
 constexpr std::size_t kShortestName = 6;
 constexpr int kRepairPasses = 3;
+constexpr std::size_t kRemovalBatch = 2048;
+constexpr std::size_t kRemovalsPerThread = 16;
+constexpr std::size_t kRemovalThreads = 16;
 
 bool is_complete(const struct stat& status) { return S_ISREG(status.st_mode) && (status.st_mode & S_IXUSR) != 0; }
 
@@ -135,10 +140,8 @@ bool Maintenance::perform(Action action, const Found& found, bool by_id) {
       if (queue != maildrop) {
         forget_in_journal(directory_.path(queue, id), id, queue::journal::CompletionKind::removed);
       }
-      if (!moved(directory_.remove(queue, id), "remove")) { return false; }
-      static_cast<void>(moved(directory_.remove_logs(id), "remove logs"));
-      ++counters_.removed;
-      say("removed");
+      removals_.push_back({.found = found, .by_id = by_id});
+      if (removals_.size() >= kRemovalBatch) { finish_removals(); }
       return true;
     }
     case Action::requeue: {
@@ -175,6 +178,33 @@ bool Maintenance::perform(Action action, const Found& found, bool by_id) {
   return false;
 }
 
+// A file system that tells the disk of each block it frees ("discard") waits for the disk in each unlink(2); several
+// wait together.
+void Maintenance::finish_removals() {
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < removals_.size(); i = next++) {
+      Removal& removal = removals_[i];
+      removal.message = directory_.remove(removal.found.queue, removal.found.id);
+      if (removal.message) { removal.logs = directory_.remove_logs(removal.found.id); }
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < std::min(removals_.size() / kRemovalsPerThread, kRemovalThreads); ++i) {
+      threads.emplace_back(work);
+    }
+    work();
+  }
+  for (const Removal& removal : removals_) {
+    if (!moved(removal.message, "remove")) { continue; }
+    static_cast<void>(moved(removal.logs, "remove logs"));
+    ++counters_.removed;
+    if (removal.by_id) { reporter_.info(fmt::format("{}: removed", removal.found.id.str())); }
+  }
+  removals_.clear();
+}
+
 Result<> Maintenance::apply(Action action, const Selection& selection, const std::vector<QueueName>& queues) {
   std::vector<QueueName> places;
   for (const auto queue : queues_of(action)) {
@@ -183,7 +213,14 @@ Result<> Maintenance::apply(Action action, const Selection& selection, const std
   for (const auto& id : selection.ids) {
     if (const auto found = find(id, places)) { static_cast<void>(perform(action, *found, true)); }
   }
-  if (!selection.all) { return completions_.sync(); }
+  // Whatever comes in between: what the journal was told is done.
+  auto status = selection.all ? apply_to_all(action, places) : Result<>{};
+  finish_removals();
+  if (!status) { return status; }
+  return completions_.sync();
+}
+
+Result<> Maintenance::apply_to_all(Action action, const std::vector<QueueName>& places) {
   for (const auto queue : places) {
     queue::QueueScan scan(directory_, queue);
     for (;;) {
@@ -202,7 +239,7 @@ Result<> Maintenance::apply(Action action, const Selection& selection, const std
       }
     }
   }
-  return completions_.sync();
+  return {};
 }
 
 void Maintenance::purge_nursery(std::int64_t now) {

@@ -74,6 +74,14 @@ class Maintenance {
     queue::QueueId id;
     queue::QueueName queue;
   };
+  struct Removal {
+    Found found;
+    bool by_id = false;
+    Result<> message = {};
+    Result<> logs = {};
+  };
+  [[nodiscard]] Result<> apply_to_all(Action action, const std::vector<queue::QueueName>& places);
+  void finish_removals();
   [[nodiscard]] std::optional<Found> find(const queue::QueueId& id, const std::vector<queue::QueueName>& queues) const;
   [[nodiscard]] bool perform(Action action, const Found& found, bool by_id);
   [[nodiscard]] bool expire(const Found& found);
@@ -93,6 +101,7 @@ class Maintenance {
   Reporter reporter_;
   Counters counters_;
   queue::journal::CompletionLog completions_;
+  std::vector<Removal> removals_;  ///< decided, and completed in the journal; their files are still there
   bool journal_in_use_ = true;
   timespec journal_time_{};  ///< of the directory, when journal_in_use_ was found out
 };

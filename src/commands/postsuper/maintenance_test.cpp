@@ -90,6 +90,35 @@ TEST_F(MaintenanceTest, RemovalTakesTheLogsAlong) {
   EXPECT_EQ(work.counters().removed, 1U);
 }
 
+// More than one batch, and enough for several threads.
+TEST_F(MaintenanceTest, ManyMessagesAreRemovedAndEachIsCountedOnce) {
+  Selection named;
+  for (int i = 0; i < 2500; ++i) { named.ids.push_back(message(i % 2 == 0 ? deferred : hold)); }
+  const auto gone = [&] {
+    return std::ranges::none_of(named.ids, [&](const QueueId& id) { return is_in(deferred, id) || is_in(hold, id); });
+  };
+  for (const auto& id : named.ids) { file("trace/" + id.str()); }
+  auto work = maintenance();
+  ASSERT_TRUE(work.apply(Action::remove, {.ids = {}, .all = true}, kQueues));
+  EXPECT_TRUE(gone());
+  EXPECT_TRUE(std::filesystem::is_empty(root_ + "/trace"));
+  EXPECT_EQ(work.counters().removed, 2500U);
+  EXPECT_TRUE(lines_.empty());
+
+  named.ids.clear();
+  std::vector<std::string> expected;
+  for (int i = 0; i < 100; ++i) {
+    named.ids.push_back(message(deferred));
+    expected.push_back(named.ids.back().str() + ": removed");
+  }
+  named.ids.push_back(named.ids.front());  // named twice
+  ASSERT_TRUE(work.apply(Action::remove, named, kQueues));
+  EXPECT_TRUE(gone());
+  EXPECT_EQ(lines_, expected);
+  EXPECT_EQ(work.counters().removed, 2600U);
+  EXPECT_TRUE(warnings_.empty());
+}
+
 TEST_F(MaintenanceTest, AMessageThatIsStillBeingReceivedIsLeftAlone) {
   const auto id = message(incoming, 0600);
   auto work = maintenance();
