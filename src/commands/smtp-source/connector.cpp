@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <fmt/format.h>
@@ -42,8 +41,7 @@ Result<unique_fd> connect_with_window(const net::Endpoint& remote, int window_by
   const socklen_t length = remote.to_sockaddr(address);
   unique_fd socket(::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!socket) { return errno_failure("socket"); }
-  const int on = 1;
-  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  net::send_at_once(socket.get());
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &window_bytes, sizeof window_bytes);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &window_bytes, sizeof window_bytes);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {

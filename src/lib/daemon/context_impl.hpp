@@ -92,7 +92,8 @@ struct Context::Impl {
 
   net::Task<> accept_clients(Context& context, std::size_t index, const SessionHandler& handler);
   net::Task<bool> wait_for_client(net::Readiness& listener);
-  net::Task<> run_session(Context& context, unique_fd socket, std::size_t index, const SessionHandler& handler);
+  net::Task<> run_session(Context& context, unique_fd socket, std::optional<net::Endpoint> peer, std::size_t index,
+                          const SessionHandler& handler);
   net::Task<> accept_triggers(std::size_t index);
   net::Task<> read_trigger(unique_fd socket);
   net::Task<> accept_datagrams(std::size_t index, const DatagramHandler& handler);

@@ -21,17 +21,24 @@ namespace {
 constexpr std::chrono::seconds kHandOverLimit{10};
 constexpr unsigned kAcceptsInARow = 4;
 
-net::AcceptedConnection describe(std::unique_ptr<net::Stream> stream, std::size_t listener) {
-  net::AcceptedConnection connection;
+using NameCall = int (*)(int, sockaddr*, socklen_t*);
+
+/// What getpeername(2) or getsockname(2) says; nullopt for a socket that is not TCP.
+std::optional<net::Endpoint> endpoint_of(int socket, NameCall call) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
+  if (call(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) { return std::nullopt; }
+  return net::Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address));
+}
+
+net::AcceptedConnection describe(std::unique_ptr<net::Stream> stream, std::optional<net::Endpoint> peer,
+                                 std::size_t listener) {
+  net::AcceptedConnection connection;
   const int fd = stream->native_handle();
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
-    connection.peer = net::Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address));
-  }
-  length = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
-    connection.local = net::Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address));
+  connection.peer = std::move(peer);
+  if (connection.peer) {
+    connection.local = endpoint_of(fd, ::getsockname);
+    net::send_at_once(fd);
   }
   connection.stream = std::move(stream);
   connection.listener = listener;
@@ -99,11 +106,16 @@ net::Task<> Context::Impl::accept_clients(Context& context, std::size_t index, c
       if (!ready) { co_return; }
       in_a_row = 0;
     }
-    unique_fd socket(::accept4(listeners[index].get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    unique_fd socket(::accept4(listeners[index].get(), reinterpret_cast<sockaddr*>(&address), &length,
+                               SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
       in_a_row = (in_a_row + 1) % kAcceptsInARow;
       gate.session_began();
-      session_tasks.spawn(run_session(context, std::move(socket), index, handler));
+      session_tasks.spawn(run_session(context, std::move(socket),
+                                      net::Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&address)), index,
+                                      handler));
       publish();
       continue;
     }
@@ -116,8 +128,8 @@ net::Task<> Context::Impl::accept_clients(Context& context, std::size_t index, c
   }
 }
 
-net::Task<> Context::Impl::run_session(Context& context, unique_fd socket, std::size_t index,
-                                       const SessionHandler& handler) {
+net::Task<> Context::Impl::run_session(Context& context, unique_fd socket, std::optional<net::Endpoint> peer,
+                                       std::size_t index, const SessionHandler& handler) {
   SessionContext session(context, context.config());
   sessions.insert(&session);
   const Defer end([this, &session] {
@@ -133,13 +145,13 @@ net::Task<> Context::Impl::run_session(Context& context, unique_fd socket, std::
       co_return;
     }
     socket = std::move(*passed);
+    peer = endpoint_of(socket.get(), ::getpeername);
+    if (const auto set = sys::set_nonblocking(socket.get()); !set) {
+      log::warning("service {}: {}", arguments.service_name, set.error().message());
+      co_return;
+    }
   }
-  auto stream = net::make_stream(loop, std::move(socket));
-  if (!stream) {
-    log::warning("service {}: {}", arguments.service_name, stream.error().message());
-    co_return;
-  }
-  auto connection = describe(std::move(*stream), index);
+  auto connection = describe(net::adopt_stream(loop, std::move(socket)), std::move(peer), index);
   co_await handler(std::move(connection), session);
 }
 
@@ -157,13 +169,12 @@ net::Task<Result<>> Context::serve_sessions(SessionHandler handler) {
 }
 
 net::Task<> Context::Impl::read_trigger(unique_fd socket) {
-  auto stream = net::make_stream(loop, std::move(socket));
-  if (!stream) { co_return; }
+  const auto stream = net::adopt_stream(loop, std::move(socket));
   std::string bytes(kTriggerBytes, '\0');
   std::size_t used = 0;
   const Deadline deadline = within(kHandOverLimit);
   while (used < bytes.size()) {
-    const auto got = co_await (*stream)->read_some(std::span<char>(bytes).subspan(used), deadline);
+    const auto got = co_await stream->read_some(std::span<char>(bytes).subspan(used), deadline);
     if (!got || *got == 0) { break; }
     used += *got;
   }

@@ -233,7 +233,16 @@ Task<Result<std::unique_ptr<Stream>>> connect(EventLoop& loop, unique_fd socket,
 
 Result<std::unique_ptr<Stream>> make_stream(EventLoop& loop, unique_fd socket) {
   SP_TRY(sys::set_nonblocking(socket.get()));
+  return adopt_stream(loop, std::move(socket));
+}
+
+std::unique_ptr<Stream> adopt_stream(EventLoop& loop, unique_fd socket) {
   return std::make_unique<SocketStream>(std::make_shared<Waitable>(loop, std::move(socket)));
+}
+
+void send_at_once(int socket) {
+  const int on = 1;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 Task<Result<std::unique_ptr<Stream>>> connect_unix(EventLoop& loop, std::string path, Deadline deadline) {
@@ -257,8 +266,7 @@ Task<Result<std::unique_ptr<Stream>>> connect_tcp(EventLoop& loop, Endpoint remo
   const socklen_t length = remote.to_sockaddr(address);
   unique_fd socket(::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
   if (!socket) { co_return errno_failure("socket"); }
-  const int on = 1;
-  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  send_at_once(socket.get());
   if (local && local->family() == remote.address.family()) {
     sockaddr_storage from{};
     const socklen_t from_length = Endpoint{*local, 0}.to_sockaddr(from);
@@ -301,10 +309,9 @@ Task<Result<AcceptedConnection>> Listener::accept() {
       length = sizeof local;
       if (connection.peer && ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local), &length) == 0) {
         connection.local = Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&local));
-        const int on = 1;
-        ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        send_at_once(fd.get());
       }
-      connection.stream = std::make_unique<SocketStream>(std::make_shared<Waitable>(loop, std::move(fd)));
+      connection.stream = adopt_stream(loop, std::move(fd));
       co_return connection;
     }
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) { continue; }

@@ -15,6 +15,13 @@ namespace stagepost::net {
 /// Takes over a connected stream socket; it becomes non-blocking.
 [[nodiscard]] Result<std::unique_ptr<Stream>> make_stream(EventLoop& loop, unique_fd socket);
 
+/// The same for one that is non-blocking already.
+[[nodiscard]] std::unique_ptr<Stream> adopt_stream(EventLoop& loop, unique_fd socket);
+
+/// Small writes leave at once instead of waiting until the peer has acknowledged the one before (Nagle's algorithm,
+/// which costs 40 ms wherever two writes follow each other). Nothing happens to a socket that is not TCP.
+void send_at_once(int socket);
+
 /// Connects to a UNIX-domain stream socket.
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_unix(EventLoop& loop, std::string path, Deadline deadline);
 /// Connects by TCP, from `local` when given (smtp_bind_address).
