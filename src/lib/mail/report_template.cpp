@@ -9,6 +9,7 @@
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "config/expansion.hpp"
+#include "mail/hostname.hpp"
 
 namespace stagepost::mail {
 namespace {
@@ -38,10 +39,16 @@ Result<ReportTemplate> parse_one(ReportTemplate report, std::span<const Line> li
   std::size_t i = 0;
   for (; i < lines.size() && !text::trim(lines[i].text).empty(); ++i) {
     const std::string_view line = lines[i].text;
+    const auto wrong = [&](std::string_view what) {
+      return failure(fmt::format("line {}: {} in {} template", lines[i].number, what, report.name));
+    };
     const std::size_t colon = line.find(':');
     const std::string label = text::to_lower(text::trim(line.substr(0, colon)));
     const std::string_view value =
         colon == std::string_view::npos ? std::string_view() : text::trim(line.substr(colon + 1));
+    if (!text::is_ascii(line) || line.find('\0') != std::string_view::npos) {
+      return wrong("non-ASCII or null character in a header");
+    }
     if (label == "charset" && colon != std::string_view::npos) {
       report.charset = value;
     } else if (label == "from" && colon != std::string_view::npos) {
@@ -51,14 +58,16 @@ Result<ReportTemplate> parse_one(ReportTemplate report, std::span<const Line> li
     } else if (label == "postmaster-subject" && colon != std::string_view::npos && !report.postmaster_subject.empty()) {
       report.postmaster_subject = value;
     } else {
-      return failure(
-          fmt::format("unknown \"{}\" header label in {} template", printable(line.substr(0, colon)), report.name));
+      return wrong(fmt::format("unknown \"{}\" header label", printable(line.substr(0, colon))));
     }
   }
   report.text.clear();
-  for (i += i < lines.size() ? 1 : 0; i < lines.size(); ++i) { report.text += fmt::format("{}\n", lines[i].text); }
-  if (text::iequals(report.charset, "us-ascii") && !text::is_ascii(report.text)) {
-    return failure(fmt::format("8-bit message text in {} template with charset us-ascii", report.name));
+  for (i += i < lines.size() ? 1 : 0; i < lines.size(); ++i) {
+    if (text::iequals(report.charset, "us-ascii") && !text::is_ascii(lines[i].text)) {
+      return failure(fmt::format("line {}: 8-bit message text in {} template with charset us-ascii", lines[i].number,
+                                 report.name));
+    }
+    report.text += fmt::format("{}\n", lines[i].text);
   }
   report.built_in = false;
   return report;
@@ -144,7 +153,7 @@ ReportTemplates parse_report_templates(std::string_view content, std::string_vie
     } else if (auto parsed = parse_one(*known, std::span(start, end))) {
       *known = *std::move(parsed);
     } else {
-      warnings.push_back(fmt::format("{}: {} -- ignoring this template", file, parsed.error().message()));
+      warnings.push_back(fmt::format("{}, {} -- ignoring this template", file, parsed.error().message()));
     }
     i = static_cast<std::size_t>(end - lines.begin());
   }
@@ -152,7 +161,12 @@ ReportTemplates parse_report_templates(std::string_view content, std::string_vie
 }
 
 Result<std::string> expand_report_text(const ReportTemplate& report, const config::Snapshot& config) {
+  const auto smtputf8 = config.find_text("smtputf8_enable");
   return config::expand(report.text, [&](std::string_view name) -> Result<std::optional<std::string>> {
+    if ((name == "myhostname" || name == "mydomain") && smtputf8 && text::iequals(*smtputf8, "yes")) {
+      const std::string domain = config.find_text(name).value_or("");
+      return domain_to_utf8(domain).value_or(domain);
+    }
     if (auto time = time_value(name, config)) { return time; }
     if (auto value = config.find_text(name)) { return value; }
     return failure(fmt::format("undefined ${} in {} template", printable(name), report.name));

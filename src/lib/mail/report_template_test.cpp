@@ -45,13 +45,34 @@ TEST(ReportTemplates, WhatCannotBeUsedIsNamedAndLeftOut) {
     return warnings;
   };
   EXPECT_THAT(warnings_of("failure_template = <<EOF\nfoo: bar\n\nabc\nEOF\n"),
-              ElementsAre("t: unknown \"foo\" header label in failure template -- ignoring this template"));
+              ElementsAre("t, line 2: unknown \"foo\" header label in failure template -- ignoring this template"));
   EXPECT_THAT(warnings_of("failure_template = <<EOF\nabc"), ElementsAre("t, line 2: missing \"EOF\" end marker"));
   EXPECT_THAT(warnings_of("\nfail_template = x\n"),
               ElementsAre("t, line 2: unknown template name: fail_template -- ignoring this template"));
-  EXPECT_THAT(warnings_of("failure_template = <<EOF\n\n\xc3\xa9\nEOF\n"), ElementsAre(HasSubstr("8-bit")));
+  EXPECT_THAT(warnings_of("failure_template = <<EOF\n\n\xc3\xa9\nEOF\n"), ElementsAre(HasSubstr("t, line 3: 8-bit")));
   EXPECT_THAT(warnings_of("success_template = <<EOF\nPostmaster-Subject: x\n\nEOF\n"),
               ElementsAre(HasSubstr("\"Postmaster-Subject\" header label in success template")));
+}
+
+TEST(ReportTemplates, HeadersAreAscii) {
+  std::vector<std::string> warnings;
+  const ReportTemplates templates =
+      parse_report_templates("verify_template = <<EOF\nCharset: utf-8\nSubject: \xc3\xa9\n\nx\nEOF\n", "t", warnings);
+  EXPECT_THAT(warnings,
+              ElementsAre(HasSubstr("t, line 3: non-ASCII or null character in a header in verify template")));
+  EXPECT_TRUE(of(templates, ReportKind::verify).built_in);
+}
+
+TEST(ReportTemplates, HostNamesAreInUtf8WhereThatIsEnabled) {
+  ReportTemplate report = of(built_in_report_templates(), ReportKind::failure);
+  report.text = "$myhostname $mydomain";
+  const std::string names = "myhostname = mx.xn--bcher-kva.example\nmydomain = xn--bcher-kva.example\n";
+  EXPECT_EQ(expand_report_text(report, *config_of(names + "smtputf8_enable = yes\n")).value(),
+            "mx.b\xc3\xbc"
+            "cher.example b\xc3\xbc"
+            "cher.example");
+  EXPECT_EQ(expand_report_text(report, *config_of(names + "smtputf8_enable = no\n")).value(),
+            "mx.xn--bcher-kva.example xn--bcher-kva.example");
 }
 
 TEST(ReportTemplates, TimesComeInWholeUnits) {

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include "base/safe_text.hpp"
+#include "base/sys.hpp"
 #include "base/text.hpp"
+#include "config/expansion.hpp"
 #include "delivery/report_log.hpp"
+#include "log/log.hpp"
 #include "mail/address.hpp"
 #include "mail/date.hpp"
 #include "mail/dsn.hpp"
@@ -16,63 +19,67 @@ using Action = clients::RecipientReport::Action;
 
 constexpr std::size_t kLineOctets = 79;
 
-std::string_view subject_line(Subject subject, Audience audience) {
+const mail::ReportTemplate& template_of(const TextSettings& settings, Subject subject) {
+  const mail::ReportTemplates& templates = settings.templates ? *settings.templates : mail::built_in_report_templates();
+  mail::ReportKind kind = mail::ReportKind::verify;
   switch (subject) {
     case Subject::failure:
-      return audience == Audience::postmaster ? "Postmaster Copy: Undelivered Mail"
-                                              : "Undelivered Mail Returned to Sender";
+      kind = mail::ReportKind::failure;
+      break;
     case Subject::delay:
-      return audience == Audience::postmaster ? "Postmaster Warning: Delayed Mail"
-                                              : "Delayed Mail (still being retried)";
+      kind = mail::ReportKind::delay;
+      break;
     case Subject::success:
-      return "Successful Mail Delivery Report";
+      kind = mail::ReportKind::success;
+      break;
     case Subject::requested:
       break;
   }
-  return "Mail Delivery Status Report";
+  return templates[static_cast<std::size_t>(kind)];
 }
 
-/// "5 day(s)", in the largest unit that leaves at least one.
-std::string duration(std::chrono::seconds time) {
-  const auto count = time.count();
-  if (count >= 86400) { return fmt::format("{} day(s)", count / 86400); }
-  if (count >= 3600) { return fmt::format("{} hour(s)", count / 3600); }
-  if (count >= 60) { return fmt::format("{} minute(s)", count / 60); }
-  return fmt::format("{} second(s)", count);
+std::string_view subject_line(const TextSettings& settings, const Report& report) {
+  const mail::ReportTemplate& chosen = template_of(settings, report.subject);
+  return report.audience == Audience::postmaster && !chosen.postmaster_subject.empty() ? chosen.postmaster_subject
+                                                                                       : chosen.subject;
 }
 
 std::string explanation(const TextSettings& settings, const Report& report) {
   if (report.audience == Audience::postmaster) { return {}; }
-  // Mailing list managers know a report of this family by its first line; the rest is for people.
-  std::string text = fmt::format("This is the mail system at host {}.\n\n", settings.myhostname);
-  switch (report.subject) {
-    case Subject::failure:
-      text +=
-          "Your message could not be delivered to the recipients below, and\n"
-          "no further attempt will be made. Each address is followed by the\n"
-          "reason that was given. What you sent is attached.\n\n"
-          "If you need help, write to postmaster and enclose this report; the\n"
-          "attached copy of your own text is not needed.\n";
-      break;
-    case Subject::delay:
-      text += fmt::format(
-          "This is only a warning. Your message is still in the queue, and you\n"
-          "do not need to send it again.\n\n"
-          "It has been waiting for more than {} to be delivered to the\n"
-          "recipients below. Attempts go on until it is {} old.\n",
-          duration(settings.delay_warning_time), duration(settings.maximal_queue_lifetime));
-      break;
-    case Subject::success:
-      text +=
-          "You asked to be told: your message was delivered to the recipients\n"
-          "below, or passed on to a server that does not report deliveries. In\n"
-          "the second case you may still hear of a failure from elsewhere.\n";
-      break;
-    case Subject::requested:
-      text += "Here is the report on the delivery of your message that you asked for.\n";
-      break;
+  const mail::ReportTemplate& chosen = template_of(settings, report.subject);
+  if (settings.templates) { return chosen.text; }
+  const auto expanded = config::expand(chosen.text, [&](std::string_view name) -> Result<std::optional<std::string>> {
+    if (name == "myhostname") { return settings.myhostname; }
+    if (name == "delay_warning_time_hours") { return std::to_string(settings.delay_warning_time.count() / 3600); }
+    return std::to_string(settings.maximal_queue_lifetime.count() / 86400);
+  });
+  return expanded.value_or("");
+}
+
+/// Templates of the configuration with their texts expanded.
+mail::ReportTemplates load_templates(const config::Snapshot& config) {
+  mail::ReportTemplates templates = mail::built_in_report_templates();
+  const std::string& path = config.text("bounce_template_file");
+  if (!path.empty()) {
+    const auto content = sys::read_file(path, mail::kReportTemplateFileBytes);
+    std::vector<std::string> warnings;
+    if (content) {
+      templates = mail::parse_report_templates(*content, path, warnings);
+    } else {
+      warnings.push_back(content.error().message() + " -- using the built-in templates");
+    }
+    for (const std::string& warning : warnings) { log::warning("{}", warning); }
   }
-  return text;
+  for (std::size_t i = 0; i < templates.size(); ++i) {
+    auto text = mail::expand_report_text(templates[i], config);
+    if (!text) {
+      log::warning("{}: {} -- using the built-in template", path, text.error().message());
+      templates[i] = mail::built_in_report_templates()[i];
+      text = mail::expand_report_text(templates[i], config);
+    }
+    templates[i].text = text.value_or("");
+  }
+  return templates;
 }
 
 bool is_8bit(const TextSettings& settings, const Report& report) {
@@ -113,7 +120,8 @@ TextSettings TextSettings::from(const config::Snapshot& config) {
               config.text("header_from_format") == "obsolete" ? mail::FromFormat::obsolete : mail::FromFormat::standard,
           .delay_warning_time = config.seconds("delay_warning_time"),
           .maximal_queue_lifetime = config.seconds("maximal_queue_lifetime"),
-          .smtputf8_enable = config.boolean("smtputf8_enable")};
+          .smtputf8_enable = config.boolean("smtputf8_enable"),
+          .templates = load_templates(config)};
 }
 
 std::string report_encoding(const TextSettings& settings, const Report& report) {
@@ -145,13 +153,15 @@ std::string boundary(const TextSettings& settings, const Report& report) {
 }
 
 std::string header(const TextSettings& settings, const Report& report) {
-  const std::string from =
-      mail::format_mailbox("MAILER-DAEMON@" + settings.myorigin, "Mail Delivery System", settings.header_from_format);
+  const mail::ReportTemplate& chosen = template_of(settings, report.subject);
+  const std::string from = chosen.from != mail::ReportTemplate().from
+                               ? chosen.from
+                               : mail::format_mailbox("MAILER-DAEMON@" + settings.myorigin, "Mail Delivery System",
+                                                      settings.header_from_format);
   std::string text = fmt::format(
       "Date: {}\nFrom: {}\nSubject: {}\nTo: {}\nAuto-Submitted: {}\nMIME-Version: 1.0\n"
       "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"{}\"\n",
-      mail::format_date(report.now), from, subject_line(report.subject, report.audience),
-      mail::quote_822_local(report.recipient),
+      mail::format_date(report.now), from, subject_line(settings, report), mail::quote_822_local(report.recipient),
       report.audience == Audience::postmaster ? "auto-generated" : "auto-replied", boundary(settings, report));
   const std::string encoding = report_encoding(settings, report);
   if (!encoding.empty()) { text += "Content-Transfer-Encoding: " + encoding + "\n"; }
@@ -160,9 +170,12 @@ std::string header(const TextSettings& settings, const Report& report) {
 }
 
 std::string explanation_part(const TextSettings& settings, const Report& report) {
-  const bool eight_bit = is_8bit(settings, report);
+  const std::string& charset = template_of(settings, report.subject).charset;
+  const bool ascii = text::iequals(charset, "us-ascii");
+  const bool eight_bit = is_8bit(settings, report) || !ascii;
   std::string text = part_start(settings, report, "Notification",
-                                eight_bit ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii");
+                                ascii ? eight_bit ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii"
+                                      : "text/plain; charset=" + printable(charset));
   if (eight_bit) { text += "Content-Transfer-Encoding: 8bit\n"; }
   text += "\n" + explanation(settings, report);
   return text;

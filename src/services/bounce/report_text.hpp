@@ -12,6 +12,7 @@
 #include "clients/bounce.hpp"
 #include "config/snapshot.hpp"
 #include "mail/address_list.hpp"
+#include "mail/report_template.hpp"
 #include "services/bounce/notice_plan.hpp"
 
 namespace stagepost::bounce {
@@ -25,6 +26,9 @@ struct TextSettings {
   std::chrono::seconds delay_warning_time{0};
   std::chrono::seconds maximal_queue_lifetime{0};
   bool smtputf8_enable = true;
+  /// Texts expanded; empty: the built-in ones.
+  std::optional<mail::ReportTemplates> templates = {};
+  /// Reads bounce_template_file. What cannot be used there is a warning in the log, and the built-in template serves.
   [[nodiscard]] static TextSettings from(const config::Snapshot& config);
 };
 

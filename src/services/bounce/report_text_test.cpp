@@ -103,15 +103,34 @@ TEST_F(ReportText, EncodingFollowsTheMessageAndSmtputf8Enable) {
   }
 }
 
-TEST_F(ReportText, TheExplanationSaysWhoSpeaksAndTimesInUnitsThatAreNotZero) {
+TEST_F(ReportText, TheExplanationSaysWhoSpeaksAndHowLong) {
   Report r = report();
   EXPECT_THAT(explanation_part(settings(), r), HasSubstr("\n\nThis is the mail system at host mx.test.\n\n"));
   r.subject = Subject::delay;
   EXPECT_THAT(explanation_part(settings(), r), HasSubstr("more than 4 hour(s) to be delivered"));
   EXPECT_THAT(explanation_part(settings(), r), HasSubstr("until it is 5 day(s) old"));
+}
+
+TEST_F(ReportText, ATemplateGivesTextSubjectsAndSender) {
   TextSettings s = settings();
-  s.delay_warning_time = std::chrono::seconds(59);
-  EXPECT_THAT(explanation_part(s, r), HasSubstr("more than 59 second(s)"));
+  s.templates = mail::built_in_report_templates();
+  mail::ReportTemplate& failure = (*s.templates)[0];
+  failure.charset = "iso-8859-1";
+  failure.from = "Robot <r@example.org>";
+  failure.subject = "Sorry";
+  failure.postmaster_subject = "Sorry, postmaster";
+  failure.text =
+      "Gr\xfc\xdf"
+      "e\n";
+  Report r = report();
+  EXPECT_THAT(header(s, r), HasSubstr("\nFrom: Robot <r@example.org>\nSubject: Sorry\n"));
+  EXPECT_THAT(explanation_part(s, r), testing::EndsWith("Content-Type: text/plain; charset=iso-8859-1\n"
+                                                        "Content-Transfer-Encoding: 8bit\n\nGr\xfc\xdf"
+                                                        "e\n"));
+  r.audience = Audience::postmaster;
+  EXPECT_THAT(header(s, r), HasSubstr("\nSubject: Sorry, postmaster\n"));
+  r.subject = Subject::delay;
+  EXPECT_THAT(header(s, r), HasSubstr("\nSubject: Postmaster Warning: Delayed Mail\n"));
 }
 
 TEST_F(ReportText, PostmasterNeedsNoExplanation) {
