@@ -39,9 +39,9 @@ inline constexpr Parameter kDifferences[] = {
     required("setgid_group", STAGEPOST_BUILD_SETGID_GROUP),
     text("shlib_directory", STAGEPOST_BUILD_SHLIB_DIRECTORY),
     // SMTP smuggling defences: on, as in Postfix 3.9.
-    text("smtpd_forbid_bare_newline", "normalize"),
+    required("smtpd_forbid_bare_newline", "normalize"),
     text("smtpd_forbid_bare_newline_exclusions", "$mynetworks"),
-    integer("smtpd_forbid_bare_newline_reject_code", "550"),
+    integer("smtpd_forbid_bare_newline_reject_code", "550", 500, 599),
     boolean("smtpd_forbid_unauth_pipelining", "yes"),
     text("stagepost_version", STAGEPOST_BUILD_VERSION),
 };

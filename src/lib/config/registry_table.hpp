@@ -29,13 +29,15 @@ constexpr Parameter integer(std::string_view name, std::string_view default_text
                             std::int64_t maximum = kMaximumInteger) {
   return {.name = name, .type = Type::integer, .default_text = default_text, .minimum = minimum, .maximum = maximum};
 }
-constexpr Parameter time(std::string_view name, std::string_view default_text, char unit, std::int64_t minimum = 0) {
+/// The limits are in seconds, whatever the unit.
+constexpr Parameter time(std::string_view name, std::string_view default_text, char unit, std::int64_t minimum = 0,
+                         std::int64_t maximum = kMaximumInteger) {
   return {.name = name,
           .type = Type::time,
           .default_text = default_text,
           .time_unit = unit,
           .minimum = minimum,
-          .maximum = kMaximumInteger};
+          .maximum = maximum};
 }
 
 }  // namespace stagepost::config::table

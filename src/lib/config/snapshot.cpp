@@ -319,7 +319,8 @@ struct Snapshot::State {
     }
     std::ranges::sort(ordered, {}, [](const auto& entry) { return std::string_view(*entry.first); });
     // Many defaults depend on the level: a bad one is one mistake, not one for each of them.
-    Value& level = slot("compatibility_level");
+    Value& level = *known("compatibility_level");
+    resolve("compatibility_level", level, 0);
     const bool level_is_bad = !level.error && !check("compatibility_level", level);
     std::optional<Error> first;
     std::vector<std::pair<std::size_t, std::string>> found;  // by line; defaults and -o come first
@@ -328,15 +329,19 @@ struct Snapshot::State {
         if (auto checked = check(*name, *value); !checked) { value->error = std::move(checked).error(); }
       }
       if (!value->error || (level_is_bad && value->origin.empty())) { continue; }
+      const bool concerned = !value->parameter || parameter_concerns(*name, options.process_name);
+      // postscreen_pre_queue_limit = $default_process_limit may be too small; who set the limit did nothing wrong.
+      if (!concerned && value->origin.empty()) { continue; }
       Error error = *value->error;
       error = value->origin.empty() ? std::move(error).within(fmt::format("{}: default of {}", main_cf.file, *name))
                                     : std::move(error).within(value->origin);
       found.emplace_back(value->in_main_cf ? value->line : 0, error.message());
       if (options.check == LoadOptions::Check::no) { continue; }
-      if (value->parameter && !value->origin.empty() && !parameter_concerns(*name, options.process_name)) {
+      if (!concerned) {
         use_default(*name, *value);
+      } else if (!first) {
+        first = std::move(error);
       }
-      if (value->error && !first) { first = std::move(error); }
     }
     std::ranges::sort(found);
     for (auto& [line, text] : found) { problems.push_back(std::move(text)); }
@@ -503,7 +508,11 @@ bool parameter_concerns(std::string_view parameter, std::string_view process) {
   };
   // Only prefixes that no other program reads (postconf(5)).
   static constexpr Row kRows[] = {
+      {"anvil_", " anvil "},
+      {"connection_cache_", " scache smtp lmtp "},
       {"lmtp_", " lmtp smtp tlsproxy "},
+      {"postlogd_", " postlogd "},
+      {"qmgr_", " qmgr "},
       {"smtp_", " smtp lmtp tlsproxy "},
       {"smtpd_", " smtpd postscreen tlsproxy qmqpd anvil "},
       {"postscreen_", " postscreen dnsblog tlsproxy "},

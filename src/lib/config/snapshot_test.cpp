@@ -269,5 +269,17 @@ TEST(Snapshot, SelfReferenceEndsWithAnErrorHoweverItIsHidden) {
   EXPECT_FALSE((*deep)->problems().empty());
 }
 
+TEST(Snapshot, ADefaultOutOfRangeConcernsOnlyTheProgramThatUsesIt) {
+  // postscreen_pre_queue_limit = $default_process_limit, at least 10.
+  const std::string text = "compatibility_level = 3.6\ndefault_process_limit = 7\n";
+  const auto other = Snapshot::from_text(text, "main.cf", {.process_name = "smtp"});
+  ASSERT_TRUE(other) << other.error().message();
+  EXPECT_TRUE((*other)->problems().empty());
+  const auto postscreen = Snapshot::from_text(text, "main.cf", {.process_name = "postscreen"});
+  ASSERT_FALSE(postscreen);
+  EXPECT_EQ(postscreen.error().message(),
+            "main.cf: default of postscreen_pre_queue_limit: invalid postscreen_pre_queue_limit parameter value 7 < 10");
+}
+
 }  // namespace
 }  // namespace stagepost::config
