@@ -3,6 +3,7 @@
 Values that differ on purpose (src/lib/config/registry_differences.hpp) are listed here; everything else must be equal
 byte for byte. Warnings go to standard error and are compared as sets where they have the same words.
 """
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -120,11 +121,23 @@ nosuch_destination_recipient_limit = 5
 }
 
 
+def write(directory, main_cf, master_cf):
+    """The two files, with an old date: Postfix reads a file that has just changed again and again until a second has gone by."""
+    directory.mkdir(exist_ok=True)
+    for file, text in (("main.cf", main_cf), ("master.cf", master_cf)):
+        (directory / file).write_text(text)
+    return make_old(directory)
+
+
+def make_old(directory):
+    for file in ("main.cf", "master.cf"):
+        os.utime(directory / file, (1_600_000_000, 1_600_000_000))
+    return directory
+
+
 @pytest.fixture(params=sorted(MAIN_FILES))
 def directory(request, tmp_path):
-    (tmp_path / "main.cf").write_text(MAIN_FILES[request.param])
-    (tmp_path / "master.cf").write_text(STOCK_MASTER)
-    return tmp_path
+    return write(tmp_path, MAIN_FILES[request.param], STOCK_MASTER)
 
 
 def run(program, directory, *arguments):
@@ -189,20 +202,25 @@ BAD_VALUES = ["a${b", "$", "a $ b", "${}", "${a-b}", "${mail_name?{x}y}", "${mai
               "${{x}>level{3.9}?{x}:{y}}", "${{a}~{b}?{x}:{y}}", "${smtpd_banner}", "$myorigin", "${mail_name?{a:b}"]
 
 
+@pytest.fixture(scope="module")
+def bad_expression_answers(tmp_path_factory):
+    def compare(directory, value):
+        write(directory, f"mynetworks = 127.0.0.1\nmyorigin = $smtpd_banner\nsmtpd_banner = {value}\n", "")
+        return {program: run(program, directory, "-x", "smtpd_banner") for program in (THEIRS, OURS)}
+
+    return side_by_side(tmp_path_factory, BAD_VALUES, compare)
+
+
 @pytest.mark.parametrize("value", BAD_VALUES)
-def test_bad_expressions_are_fatal_for_both(tmp_path, value):
-    (tmp_path / "main.cf").write_text(f"mynetworks = 127.0.0.1\nmyorigin = $smtpd_banner\nsmtpd_banner = {value}\n")
-    (tmp_path / "master.cf").write_text("")
-    for program in (THEIRS, OURS):
-        result = run(program, tmp_path, "-x", "smtpd_banner")
+def test_bad_expressions_are_fatal_for_both(bad_expression_answers, value):
+    for program, result in bad_expression_answers[value].items():
         assert (result.returncode, result.stdout) == (1, ""), program
         assert "fatal" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["foo\n", "= x\n", "my host = x\n"])
 def test_bad_files_are_fatal_for_both(tmp_path, text):
-    (tmp_path / "main.cf").write_text("myhostname = a\n" + text)
-    (tmp_path / "master.cf").write_text("")
+    write(tmp_path, "myhostname = a\n" + text, "")
     theirs, ours = run(THEIRS, tmp_path, "-n"), run(OURS, tmp_path, "-n")
     assert theirs.returncode == ours.returncode == 1
     assert "line 2" in theirs.stderr and "line 2" in ours.stderr
@@ -234,9 +252,7 @@ def test_edits_leave_the_same_main_cf(tmp_path, arguments):
     results = []
     for name, program in (("theirs", THEIRS), ("ours", OURS)):
         directory = tmp_path / name
-        directory.mkdir()
-        (directory / "main.cf").write_text(EDITED)
-        (directory / "master.cf").write_text("")
+        write(directory, EDITED, "")
         code = run(program, directory, *arguments).returncode
         text = (directory / "main.cf").read_text()
         results.append((code, text, sorted(os.listdir(directory))))
@@ -252,9 +268,7 @@ def test_edits_leave_the_same_master_cf(tmp_path, arguments):
     results = []
     for name, program in (("theirs", THEIRS), ("ours", OURS)):
         directory = tmp_path / name
-        directory.mkdir()
-        (directory / "main.cf").write_text("")
-        (directory / "master.cf").write_text(STOCK_MASTER)
+        write(directory, "", STOCK_MASTER)
         code = run(program, directory, *arguments).returncode
         results.append((code, (directory / "master.cf").read_text()))
     assert results[0] == results[1]
@@ -269,11 +283,9 @@ def test_field_edits_have_the_same_effect(tmp_path, arguments):
     views = []
     for name, program in (("theirs", THEIRS), ("ours", OURS)):
         directory = tmp_path / name
-        directory.mkdir()
-        (directory / "main.cf").write_text("")
-        (directory / "master.cf").write_text(STOCK_MASTER)
+        write(directory, "", STOCK_MASTER)
         code = run(program, directory, *arguments).returncode
-        views.append((code, sorted(run(THEIRS, directory, "-M").stdout.splitlines())))
+        views.append((code, sorted(run(THEIRS, make_old(directory), "-M").stdout.splitlines())))
     assert views[0] == views[1]
 
 
@@ -282,10 +294,7 @@ def both(tmp_path, main_cf, master_cf, *arguments, edits=False):
     results = []
     for name, program in (("theirs", THEIRS), ("ours", OURS)):
         directory = tmp_path / name
-        directory.mkdir(exist_ok=True)
-        for file, text in (("main.cf", main_cf), ("master.cf", master_cf)):
-            (directory / file).write_text(text)
-            os.utime(directory / file, (1_600_000_000, 1_600_000_000))  # Postfix reads a file that just changed again
+        write(directory, main_cf, master_cf)
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
         done = subprocess.run(["postconf", "-c", str(directory), *arguments], executable=str(program), capture_output=True,
                               text=True, timeout=60, env=environment)
@@ -303,17 +312,35 @@ relay unix - - n - - smtp -o syslog_name=postfix/$service_name
 """
 
 
-@pytest.mark.parametrize("line", """-a -A|-a -n|-b -d|-b -t|-t -F|-b x y|-d -n|-d -X|-d -o a=b|-e -x|-f -X|-F -d|-F -M|-F -X|-F -#|-h -H -n|-l -m|-M -h|-M -n|-M -T x|-M -P|-p -M
+COMMAND_LINES = """-a -A|-a -n|-b -d|-b -t|-t -F|-b x y|-d -n|-d -X|-d -o a=b|-e -x|-f -X|-F -d|-F -M|-F -X|-F -#|-h -H -n|-l -m|-M -h|-M -n|-M -T x|-M -P|-p -M
 -n -X myhostname|-o a=b -X|-P -#|-P -n|-T x -x|-X -#|-e|-X|-#|-MX|-M#|-PX|-M -e|-T foo|-C foo -n|-C builtin,foo -n|-C ,|-X a=b|-e a|a=b -X|-o a|-o =x
 -P -e a/b/c|-P -e a/b=c|-M a=b|-M a/b=c|-M smtp/inet=|-MX smtp|-F smtp/inet=n|-F smtp/inet/*=n|-F smtp/inet/foo=n|-F smtp/inet/private=x
 -F smtp/inet/type=xx|-F smtp/inet/wakeup=1??|-F smtp/inet/process_limit=-1|-F smtp/inet/chroot=yes|-F a/b/c/d|-P a/b/c/d|-M a/b/c|-PX */*/*
 -P smtp/inet/*=b|-P smtp/inet/a={b c}|-P nosuch/unix/a=b|-F nosuch/unix/chroot=n|-MX nosuch/unix|#a=b|-X #a|-# #a|nosuch|-d nosuch|-h nosuch|-X nosuch
--l|-l foo|-C all -n|-C user -l""".replace("\n", "|").split("|"))
-def test_same_words_about_the_command_line(tmp_path, line):
-    words = line.split(" ")
-    if "{" in line:
-        words = [words[0], " ".join(words[1:])]
-    theirs, ours = both(tmp_path, PLAIN, SMALL_MASTER, *words, edits=True)
+-l|-l foo|-C all -n|-C user -l""".replace("\n", "|").split("|")
+
+
+def side_by_side(tmp_path_factory, cases, compare):
+    """compare(directory, case) of all cases: Postfix waits a second before each fatal end."""
+    directories = [tmp_path_factory.mktemp("case") for _ in cases]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return dict(zip(cases, pool.map(compare, directories, cases)))
+
+
+@pytest.fixture(scope="module")
+def command_line_answers(tmp_path_factory):
+    def compare(directory, line):
+        words = line.split(" ")
+        if "{" in line:
+            words = [words[0], " ".join(words[1:])]
+        return both(directory, PLAIN, SMALL_MASTER, *words, edits=True)
+
+    return side_by_side(tmp_path_factory, COMMAND_LINES, compare)
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_same_words_about_the_command_line(command_line_answers, line):
+    theirs, ours = command_line_answers[line]
     assert ours == theirs
 
 
@@ -460,8 +487,7 @@ def test_a_syntax_error_leaves_the_file_untouched(tmp_path):
 
 
 def test_an_edit_keeps_permissions(tmp_path):
-    (tmp_path / "main.cf").write_text(PLAIN)
-    (tmp_path / "master.cf").write_text(SMALL_MASTER)
+    write(tmp_path, PLAIN, SMALL_MASTER)
     for name, arguments in (("main.cf", ["a=b"]), ("master.cf", ["-F", "smtp/inet/chroot=y"])):
         os.chmod(tmp_path / name, 0o640)
         assert run(OURS, tmp_path, *arguments).returncode == 0
@@ -469,8 +495,7 @@ def test_an_edit_keeps_permissions(tmp_path):
 
 
 def test_json_has_what_the_text_has(tmp_path):
-    (tmp_path / "main.cf").write_text(PLAIN + 'odd = "a\\ b\n')
-    (tmp_path / "master.cf").write_text(STOCK_MASTER)
+    write(tmp_path, PLAIN + 'odd = "a\\ b\n', STOCK_MASTER)
     document = json.loads(run(OURS, tmp_path, "-jn").stdout)
     assert document == {name: value.strip() for name, value in settings(run(OURS, tmp_path, "-n").stdout).items()}
     fields = json.loads(run(OURS, tmp_path, "-jF").stdout)
@@ -517,8 +542,7 @@ STOCK_FILE = pathlib.Path("/usr/share/postfix/master.cf.dist")
 def test_shipped_master_cf_has_the_stock_services(tmp_path):
     """Also the lines that are commented out: installers enable them by pattern."""
     stock, ours = STOCK_FILE.read_text(), (ROOT / "conf" / "master.cf").read_text()
-    (tmp_path / "main.cf").write_text("")
-    (tmp_path / "master.cf").write_text(stock)
+    write(tmp_path, "", stock)
     assert run(OURS, ROOT / "conf", "-M").stdout == run(THEIRS, tmp_path, "-M").stdout
     types = (" inet ", " unix ", " pass ", " fifo ")
 
