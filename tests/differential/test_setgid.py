@@ -21,7 +21,7 @@ def _no_account():
 
 pytestmark = [
     pytest.mark.skipif(_no_account(), reason="needs the accounts postfix and postdrop"),
-    pytest.mark.skipif(not all((BUILD / "bin" / name).exists() for name in ("postdrop", "postqueue", "postfix", "postconf")), reason="postdrop is not built"),
+    pytest.mark.skipif(not all((BUILD / "bin" / name).exists() for name in ("postdrop", "postqueue", "postlog", "postfix", "postconf")), reason="postdrop is not built"),
     pytest.mark.skipif(not can_unshare(), reason="needs root, to install set-group-ID programs and a default configuration"),
 ]
 
@@ -29,7 +29,7 @@ SCRIPT = r"""
 exec 2>&1
 bin=$(dirname $(command -v postdrop))
 mkdir $AREA/bin
-for name in postdrop postqueue; do cp $bin/$name $AREA/bin/; chgrp postdrop $AREA/bin/$name; chmod 2755 $AREA/bin/$name; done
+for name in postdrop postqueue postlog; do cp $bin/$name $AREA/bin/; chgrp postdrop $AREA/bin/$name; chmod 2755 $AREA/bin/$name; done
 chmod 755 $AREA/bin
 for name in alt inst evil; do
   mkdir $AREA/$name $AREA/spool/$name $AREA/lib/$name; chown postfix $AREA/lib/$name
@@ -55,7 +55,18 @@ for dir in $AREA/evil $AREA/alt/ $AREA/evil/../alt $AREA/inst $AREA/alt nosuch .
   status env MAIL_CONFIG="$dir" $AREA/bin/postqueue -p
   status env MAIL_CONFIG="$dir" $AREA/bin/postdrop
   status $AREA/bin/postdrop -c "$dir"
+  status env MAIL_CONFIG="$dir" $AREA/bin/postlog words
+  status $AREA/bin/postlog -c "$dir" words
 done
+# An environment as somebody would make it who wants in.
+status env -i $AREA/bin/postqueue -p
+status env -i $AREA/bin/postlog words
+status env MAIL_DEBUG=1 MAIL_VERBOSE=1 LD_PRELOAD=/nonexistent TZ=:/etc/shadow LANG=../../x IFS=x $AREA/bin/postqueue -p
+for name in postqueue postdrop postlog; do
+  status sh -c "MAIL_CONFIG=\$(printf %050000d 0) exec $AREA/bin/$name"
+  status sh -c "MAIL_CONFIG=\"\$(echo $AREA/alt; echo $AREA/evil)\" exec $AREA/bin/$name"
+done
+status sh -c "MAIL_LOGTAG=\"\$(echo a; printf %050000d 0)\" exec $AREA/bin/postlog words"
 status $AREA/bin/postdrop
 for file in half junk; do cp $AREA/$file $AREA/input; status $AREA/bin/postdrop; done
 : > $AREA/input
@@ -94,14 +105,27 @@ def verdicts(lines, command):
 @pytest.mark.parametrize("directory", REFUSED)
 def test_other_configurations_are_refused(lines, directory):
     for command in (f"AREA/bin/postqueue -c {directory} -p", f"env MAIL_CONFIG={directory} AREA/bin/postqueue -p",
-                    f"env MAIL_CONFIG={directory} AREA/bin/postdrop", f"AREA/bin/postdrop -c {directory}"):
+                    f"env MAIL_CONFIG={directory} AREA/bin/postdrop", f"AREA/bin/postdrop -c {directory}",
+                    f"env MAIL_CONFIG={directory} AREA/bin/postlog words", f"AREA/bin/postlog -c {directory} words"):
         assert verdicts(lines, command) == ["refused"], command
 
 
 @pytest.mark.parametrize("directory", ALLOWED)
 def test_listed_configurations_are_used(lines, directory):
-    for command in (f"env MAIL_CONFIG={directory} AREA/bin/postdrop", f"AREA/bin/postdrop -c {directory}"):
+    for command in (f"env MAIL_CONFIG={directory} AREA/bin/postdrop", f"AREA/bin/postdrop -c {directory}",
+                    f"env MAIL_CONFIG={directory} AREA/bin/postlog words", f"AREA/bin/postlog -c {directory} words"):
         assert verdicts(lines, command) == ["done"], command
+
+
+def test_a_hostile_environment_gets_nowhere(lines):
+    odd = [line for line in lines if line.startswith("--- sh -c MAIL_")]
+    assert len(odd) == 7
+    for line in odd:
+        assert line.endswith(" = done" if "MAIL_LOGTAG" in line else " = refused"), line[:200]
+    for command in ("env -i AREA/bin/postlog words", "env -i AREA/bin/postqueue -p"):
+        assert len(verdicts(lines, command)) == 1 and not verdicts(lines, command)[0].startswith("died")
+    for line in lines:
+        assert "died" not in line, line[:200]
 
 
 def test_what_is_no_submission_is_refused(lines):
