@@ -1,7 +1,12 @@
 """Tables without a file, tables of tables, and what each command says to a table it cannot work with: as Postfix does."""
 
+import concurrent.futures
+import os
+import shutil
+import subprocess
+
 import pytest
-from table_commands import BUILD, NEEDED, OURS, TYPES, both, differences, make_area, put, run
+from table_commands import BUILD, NEEDED, OURS, PARALLEL, PATH, TYPES, both, differences, make_area, put, run
 
 pytestmark = NEEDED
 
@@ -127,3 +132,46 @@ def test_debug_logs_and_answers(area):
     assert run(OURS, area, "-q", "k", "debug:a")[2] == ['postmap: fatal: bad syntax: "debug:a"; need "debug:type:name"']
     assert run(OURS, area, "-q", "k", "debug:nosuch:a")[2] == ["postmap: fatal: unsupported dictionary type: nosuch"]
     assert run(OURS, area, "-q", "k", "debug:" * 40 + "static:a")[2] == ["postmap: fatal: debug: nested too deeply"]
+
+
+LISTS = [
+    "static:all", "", "root", "ROOT", "other", "!root", "!root, static:all", "! root, static:all", "!!root", "!!root,other",
+    "!other, root", "root, !root", "!root, root", "A/users", "!A/users, static:all", "A/remarks", "A/not", "!A/not", "A/include",
+    "!A/include, static:all", "A/missing", "A/missing, root", "!A/missing, static:all", "A/empty", "A/itself", "inline:{root=x}",
+    "!inline:{root=x}, static:all", "inline:{other=x}", "inline:{root=}", "regexp:{{/^r/ x}}", "!regexp:{{/^r/ x}}, static:all",
+    "regexp:{{/^R/ x}}", "texthash:A/table", "nosuch:x", "nosuch:x, root", "fail:x", "root, fail:x", "fail:x, root", "!fail:x, root",
+    "texthash:A/missing", "texthash:A/missing, root", "{root}", "*", "ro*", "root@", "inline:{root=x", "inline:{other=y,root=x}",
+    "unionmap:{static:{}}", "static:{}", "environ:x", "!", "!,root", "root !", "hash:", "[root]", "1.2.3.4", "root/8", "root:x",
+    "!static:all, root",
+]
+
+
+def test_lists_that_permit_users(area):
+    """postdrop asks authorized_submit_users before it looks at the message; here there is none, so nothing is submitted."""
+    theirs, ours = shutil.which("postdrop", path=PATH), str(BUILD / "bin" / "postdrop")
+    if not theirs or not os.access(ours, os.X_OK) or os.geteuid() != 0:
+        pytest.skip("needs root and postdrop of both")
+    for name, text in (("users", "root\n"), ("remarks", "# c\nother, foo\n  root\n"), ("not", "!root\nstatic:all\n"),
+                       ("include", f"{area}/users\n"), ("itself", f"{area}/itself\n"), ("table", "root x\n"), ("empty", "")):
+        put(area / name, text)
+    for directory in ("queue", "queue/maildrop", "data"):
+        (area / directory).mkdir()
+
+    def outcome(program, config, number, value):
+        directory = area / f"{config}-{number}"
+        directory.mkdir()
+        main_cf = (area / config / "main.cf").read_text() + f"authorized_submit_users = {value.replace('A/', f'{area}/')}\n"
+        put(directory / "main.cf", main_cf)
+        done = subprocess.run([program, "-c", str(directory)], input=b"", capture_output=True, check=False, timeout=60)
+        if b"is not allowed to submit mail" in done.stderr:
+            return "refused"
+        return "permitted" if done.returncode == 0 or b"malformed input" in done.stderr else "error"
+
+    def one(numbered):
+        number, value = numbered
+        return value, outcome(theirs, "etc", number, value), outcome(ours, "ours", number, value)
+
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        outcomes = list(pool.map(one, enumerate(LISTS)))
+    assert not [found for found in outcomes if found[1] != found[2]]
+    assert {found[2] for found in outcomes} == {"refused", "permitted", "error"}

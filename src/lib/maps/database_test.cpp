@@ -199,11 +199,14 @@ class Modules : public Tables {
 TEST_F(Modules, LinesOfDynamicmapsAreRead) {
   const auto paths = parse_dynamicmaps("d.cf",
                                        "# comment\n\nmysql postfix-mysql.so dict_mysql_open\n"
-                                       "x\t/opt/x.so  open_x make_x\nshort so\nbad/type a.so open\n",
+                                       "x\t/opt/x.so  open_x make_x\nshort so\nbad/type a.so open\n"
+                                       "five w o r ds\nx other.so open_x\n",
                                        "/lib/mods", context_);
   EXPECT_EQ(paths, (ModulePaths{{"mysql", "/lib/mods/postfix-mysql.so"}, {"x", "/opt/x.so"}}));
-  EXPECT_THAT(warnings(), ElementsAre(StartsWith("d.cf, line 5: expected"),
-                                      "d.cf, line 6: unsupported dictionary type name: bad/type"));
+  EXPECT_THAT(
+      warnings(),
+      ElementsAre(StartsWith("d.cf, line 5: expected"), "d.cf, line 6: unsupported dictionary type name: bad/type",
+                  StartsWith("d.cf, line 7: expected"), "d.cf: ignoring duplicate entry for \"x\""));
 }
 
 TEST_F(Modules, WithoutBerkeleyDbHashTablesAreLmdbFilesOfTheSameName) {
@@ -217,6 +220,34 @@ TEST_F(Modules, WithoutBerkeleyDbHashTablesAreLmdbFilesOfTheSameName) {
   EXPECT_EQ(table("hash:" + path("t"))->name(), "hash:" + path("t"));
 }
 
+TEST_F(Modules, TheFirstLineOfAllFilesCountsAndFilesOfOthersAreSkipped) {
+  std::filesystem::create_directory(path("dynamicmaps.cf.d"));
+  write("dynamicmaps.cf", "one /first.so f\n");
+  write("dynamicmaps.cf.d/a", "two /a.so f\none /a.so f\n");
+  write("dynamicmaps.cf.d/b", "two /b.so f\nthree /b.so f\n");
+  write("dynamicmaps.cf.d/c", "four /c.so f\n");
+  write("dynamicmaps.cf.d/d~", "five /d.so f\n");
+  std::filesystem::permissions(path("dynamicmaps.cf.d/c"), std::filesystem::perms::all);
+  context_.types = types_with_modules(*config(""), context_);
+  EXPECT_THAT(open_error("one:x"), HasSubstr("/first.so"));
+  EXPECT_THAT(open_error("two:x"), HasSubstr("/a.so"));
+  EXPECT_THAT(open_error("three:x"), HasSubstr("/b.so"));
+  EXPECT_EQ(open_error("four:x"), "unsupported dictionary type: four");
+  EXPECT_EQ(open_error("five:x"), "unsupported dictionary type: five");
+  const std::string list = path("dynamicmaps.cf");
+  EXPECT_THAT(warnings_, ElementsAre(list + ".d/a: ignoring duplicate entry for \"one\"",
+                                     list + ".d/b: ignoring duplicate entry for \"two\"",
+                                     list + ".d/c: file is owned or writable by non-root users -- skipping this file"));
+  if (::geteuid() == 0) {
+    ASSERT_EQ(::chown(list.c_str(), 12345, 12345), 0);
+    warnings_.clear();
+    context_.types = types_with_modules(*config(""), context_);
+    EXPECT_THAT(open_error("one:x"), HasSubstr("/a.so"));
+    EXPECT_THAT(warnings_,
+                ::testing::Contains(list + ": file is owned or writable by non-root users -- skipping this file"));
+  }
+}
+
 TEST_F(Modules, AFileThatIsNoModuleOfOursIsRefusedAtTheFirstUse) {
   write("postfix-mysql.so", "no shared object");
   std::filesystem::create_directory(path("dynamicmaps.cf.d"));
@@ -227,7 +258,7 @@ TEST_F(Modules, AFileThatIsNoModuleOfOursIsRefusedAtTheFirstUse) {
   context_.types = types_with_modules(*config("transport_maps = mysql:/etc/x, other:y\n"), context_);
   EXPECT_THAT(open_error("mysql:x"), StartsWith("load module " + path("postfix-mysql.so")));
   EXPECT_THAT(open_error("other:x"), HasSubstr("libm.so.6"));
-  EXPECT_THAT(open_error("world:x"), HasSubstr("file is writable for everybody"));
+  EXPECT_THAT(open_error("world:x"), HasSubstr("world.so: file is owned or writable by non-root users"));
   // A type of the program itself stays that.
   write("t", "a 1\n");
   ASSERT_TRUE(build_table("lmdb", path("t"), {}, context_));

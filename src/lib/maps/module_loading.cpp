@@ -37,12 +37,15 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOwnModul
     {"sqlite", "postfix-sqlite.so"},
 }};
 
-/// What is going to run in this process must not be writable for everybody. Who else may write it is the business of
-/// who named it in the configuration.
-Result<> check_mode(const std::string& path) {
+/// What is going to run in this process belongs to root, as does what names it; a suite that was installed by somebody
+/// else may use what belongs to them. As Postfix, nobody else may write it.
+Result<> check_owner(const std::string& path) {
   SP_TRY(const struct stat status, sys::stat(path));
-  if ((status.st_mode & S_IWOTH) != 0) {
-    return failure(fmt::format("{}: file is writable for everybody", path), std::errc::permission_denied);
+  const auto program = sys::stat("/proc/self/exe");
+  const bool of_installer = program && program->st_uid != 0 && program->st_uid == status.st_uid;
+  const mode_t forbidden = of_installer ? S_IWOTH : S_IWGRP | S_IWOTH;
+  if ((status.st_uid != 0 && !of_installer) || (status.st_mode & forbidden) != 0) {
+    return failure(fmt::format("{}: file is owned or writable by non-root users", path), std::errc::permission_denied);
   }
   return {};
 }
@@ -51,7 +54,7 @@ Result<> check_mode(const std::string& path) {
 Result<const Module*> load_module(const std::string& path) {
   void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
   if (handle == nullptr) {
-    SP_TRY(check_mode(path));
+    SP_TRY(check_owner(path));
     handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   }
   if (handle == nullptr) {
@@ -130,7 +133,11 @@ bool is_table_list(std::string_view name) {
   return !name.starts_with('.') && !name.ends_with('~') && !name.contains(".dpkg-") && !name.contains(".rpm");
 }
 
-/// dynamicmaps.cf and what lies in dynamicmaps.cf.d/, a later file over an earlier one.
+void warn_of_duplicate(std::string_view file, std::string_view type, const OpenContext& context) {
+  context.warning(fmt::format("{}: ignoring duplicate entry for \"{}\"", file, type));
+}
+
+/// dynamicmaps.cf, then what lies in dynamicmaps.cf.d/ by name. The first line about a type counts.
 ModulePaths configured_modules(const config::Snapshot& config, const OpenContext& context) {
   const std::string base = config.text("meta_directory") + "/dynamicmaps.cf";
   std::vector<std::string> files{base};
@@ -147,12 +154,12 @@ ModulePaths configured_modules(const config::Snapshot& config, const OpenContext
       if (!text.error().is(std::errc::no_such_file_or_directory)) { context.warning(text.error().message()); }
       continue;
     }
-    if (const auto checked = check_mode(file); !checked) {
-      context.warning(fmt::format("{}: not used", checked.error().message()));
+    if (const auto checked = check_owner(file); !checked) {
+      context.warning(fmt::format("{} -- skipping this file", checked.error().context));
       continue;
     }
     for (auto& [type, path] : parse_dynamicmaps(file, *text, config.text("shlib_directory"), context)) {
-      all.insert_or_assign(type, path);
+      if (!all.try_emplace(type, path).second) { warn_of_duplicate(file, type, context); }
     }
   }
   return all;
@@ -183,7 +190,7 @@ ModulePaths parse_dynamicmaps(std::string_view file, std::string_view text, cons
     }
     const std::string path =
         words[1].starts_with('/') ? std::string(words[1]) : fmt::format("{}/{}", shlib_directory, words[1]);
-    paths.insert_or_assign(std::string(words[0]), path);
+    if (!paths.try_emplace(std::string(words[0]), path).second) { warn_of_duplicate(file, words[0], context); }
   }
   return paths;
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <unistd.h>
+#include <utility>
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
@@ -292,6 +293,9 @@ Result<> build_table(std::string_view type, const std::string& name, const Build
   if (S_ISDIR(status.st_mode)) { return errno_failure(EISDIR, "read " + name); }
   SP_TRY(const TableType* how, known_type(type, context));
   if (!how->write) { return no_bulk_mode(type); }
+  if (std::cmp_greater(status.st_size, context.source_limit_bytes)) {
+    return failure("read " + name, std::errc::file_too_large);
+  }
   SP_TRY(const std::string source, sys::read_file(name, context.source_limit_bytes));
   SP_TRY(const OwnerRights rights,
          OwnerRights::take(options.keep_root ? 0 : status.st_uid, options.keep_root ? 0 : status.st_gid));
