@@ -250,6 +250,14 @@ def test_large_messages_and_files(tmp_path):
         assert (report["messages"], report["bytes"]) == (2, 20_000_000 + 5 + len("Subject: x\r\n\r\n..\r\n...a\r\nlast\r\n.\r\n"))
 
 
+def test_no_reply_inside_tls_waits_for_an_acknowledgement(mta):
+    """The session ticket and the first reply are two small writes: with Nagle's algorithm the second one waits 40 ms in each session."""
+    sessions = 10
+    seconds = [json.loads(source("ours", mta.port("tls"), "--starttls", "-m", sessions, "-f", "a@b.test", "-t", "x@discard.test",
+                                 "--report").stdout.splitlines()[-1])["seconds"] for _ in range(3)]
+    assert min(seconds) < sessions * 0.04, seconds
+
+
 def test_starttls_against_the_mail_system(mta):
     done = source("ours", mta.port("tls"), "--starttls", "-m", 2, "-d", "-f", "a@b.test", "-t", "x@discard.test", "--report")
     assert (done.returncode, done.stderr) == (0, "")
