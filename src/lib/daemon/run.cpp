@@ -17,6 +17,7 @@
 #include "daemon/privileges.hpp"
 #include "daemon/sandbox.hpp"
 #include "log/log.hpp"
+#include "mail/icu.hpp"
 #include "maps/context.hpp"
 #include "maps/module_loading.hpp"
 
@@ -103,6 +104,7 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
   SP_TRY(config::SnapshotPtr stressed, normal->with({}, true));
   ::tzset();  // before chroot, which may hide the time zone files
   open_log(options, *normal, arguments.verbosity);
+  if (mail::icu() == nullptr) { log::warning("the ICU library is missing: no internationalised names"); }
   SP_TRY(auto board, ipc::Scoreboard::attach(unique_fd(ipc::kScoreboardFd)));
   SP_TRY(auto listeners, take_listeners(arguments.listeners));
   if (arguments.debug) { config::run_debugger(*normal); }

@@ -5,10 +5,9 @@
 #include <cstdint>
 #include <memory>
 
-#include <unicode/ucasemap.h>
-
 #include "base/text.hpp"
 #include "mail/hostname.hpp"
+#include "mail/icu.hpp"
 
 namespace stagepost::mail {
 namespace {
@@ -281,13 +280,15 @@ bool is_never_split(std::string_view local_part) {
 }
 
 struct CaseMapCloser {
-  void operator()(UCaseMap* map) const { ucasemap_close(map); }
+  void operator()(UCaseMap* map) const { icu()->close_case_map(map); }
 };
 
 const UCaseMap* case_map() {
   static const std::unique_ptr<UCaseMap, CaseMapCloser> map = [] {
+    std::unique_ptr<UCaseMap, CaseMapCloser> opened;
     UErrorCode error = U_ZERO_ERROR;
-    return std::unique_ptr<UCaseMap, CaseMapCloser>(ucasemap_open("", U_FOLD_CASE_DEFAULT, &error));
+    if (icu() != nullptr) { opened.reset(icu()->open_case_map("", U_FOLD_CASE_DEFAULT, &error)); }
+    return opened;
   }();
   return map.get();
 }
@@ -444,8 +445,8 @@ std::string fold_case(std::string_view s, Utf8 utf8) {
   // Full case folding makes a character at most three times as long (in octets).
   std::string result(s.size() * 3, '\0');
   UErrorCode error = U_ZERO_ERROR;
-  const std::int32_t length = ucasemap_utf8FoldCase(case_map(), result.data(), static_cast<std::int32_t>(result.size()),
-                                                    s.data(), static_cast<std::int32_t>(s.size()), &error);
+  const std::int32_t length = icu()->fold_case(case_map(), result.data(), static_cast<std::int32_t>(result.size()),
+                                               s.data(), static_cast<std::int32_t>(s.size()), &error);
   if (U_FAILURE(error) || length < 0 || static_cast<std::size_t>(length) > result.size()) { return text::to_lower(s); }
   result.resize(static_cast<std::size_t>(length));
   return result;

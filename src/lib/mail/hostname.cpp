@@ -6,9 +6,8 @@
 #include <cstdint>
 #include <memory>
 
-#include <unicode/uidna.h>
-
 #include "base/text.hpp"
+#include "mail/icu.hpp"
 
 namespace stagepost::mail {
 namespace {
@@ -27,13 +26,14 @@ bool parses_as(int family, std::string_view address) {
 }
 
 struct IdnaCloser {
-  void operator()(UIDNA* idna) const { uidna_close(idna); }
+  void operator()(UIDNA* idna) const { icu()->close_idna(idna); }
 };
 using IdnaHandle = std::unique_ptr<UIDNA, IdnaCloser>;
 
 IdnaHandle open_idna(std::uint32_t options) {
+  if (icu() == nullptr) { return nullptr; }
   UErrorCode error = U_ZERO_ERROR;
-  IdnaHandle handle(uidna_openUTS46(options, &error));
+  IdnaHandle handle(icu()->open_uts46(options, &error));
   return U_SUCCESS(error) ? std::move(handle) : nullptr;
 }
 
@@ -44,8 +44,8 @@ const UIDNA* idna_of(Idna idna) {
   return idna == Idna::idna2008 ? strict.get() : compatible.get();
 }
 
-using Converter = std::int32_t (*)(const UIDNA*, const char*, std::int32_t, char*, std::int32_t, UIDNAInfo*,
-                                   UErrorCode*);
+// uidna_nameToASCII_UTF8 and uidna_nameToUnicodeUTF8 have the same type.
+using Converter = decltype(&Icu::name_to_ascii);
 
 std::optional<std::string> convert(std::string_view domain, Idna idna, Converter converter) {
   const UIDNA* handle = idna_of(idna);
@@ -54,8 +54,9 @@ std::optional<std::string> convert(std::string_view domain, Idna idna, Converter
   std::array<char, 5 * kNameOctets> buffer{};
   UIDNAInfo info = UIDNA_INFO_INITIALIZER;
   UErrorCode error = U_ZERO_ERROR;
-  const std::int32_t length = converter(handle, domain.data(), static_cast<std::int32_t>(domain.size()), buffer.data(),
-                                        static_cast<std::int32_t>(buffer.size()), &info, &error);
+  const std::int32_t length =
+      (icu()->*converter)(handle, domain.data(), static_cast<std::int32_t>(domain.size()), buffer.data(),
+                          static_cast<std::int32_t>(buffer.size()), &info, &error);
   if (U_FAILURE(error) || info.errors != 0 || length < 0 || static_cast<std::size_t>(length) > buffer.size()) {
     return std::nullopt;
   }
@@ -100,7 +101,7 @@ std::optional<std::string_view> parse_address_literal(std::string_view literal) 
 
 std::optional<std::string> domain_to_ascii(std::string_view domain, Idna idna) {
   if (text::is_ascii(domain)) { return std::string(domain); }
-  return convert(domain, idna, uidna_nameToASCII_UTF8);
+  return convert(domain, idna, &Icu::name_to_ascii);
 }
 
 std::optional<std::string> domain_to_utf8(std::string_view domain, Idna idna) {
@@ -111,7 +112,7 @@ std::optional<std::string> domain_to_utf8(std::string_view domain, Idna idna) {
     start = dot == std::string_view::npos ? domain.size() : dot + 1;
   }
   if (!has_alabel && text::is_ascii(domain)) { return std::string(domain); }
-  return convert(domain, idna, uidna_nameToUnicodeUTF8);
+  return convert(domain, idna, &Icu::name_to_unicode);
 }
 
 std::string_view parent_domain(std::string_view domain) {
