@@ -99,13 +99,21 @@ Result<> LdapExpansion::follow(std::string_view name, const std::string& value, 
     wanted = attributes.selected(search.attributes);
     if (wanted.all.empty()) { return {}; }
   }
+  // It would end at the recursion limit, after so many searches.
+  std::pair<std::string, std::size_t> step(text::to_lower(value), wanted.all.size());
+  if (std::ranges::find(path_, step) != path_.end()) {
+    refused_ = true;
+    return failure(fmt::format("special attribute {}={} leads back to itself", printable(name), printable(value)));
+  }
   search.attributes = wanted.names();
   SP_TRY(const auto entries, directory_.search(search));
   if (!entries) {
     warn_(fmt::format("{}={} not found, skipped", printable(name), printable(value)));
     return {};
   }
+  path_.push_back(std::move(step));
   for (const LdapEntry& entry : *entries) { SP_TRY(add_entry(entry, wanted, depth + 1)); }
+  path_.pop_back();
   return {};
 }
 

@@ -80,6 +80,8 @@ class LdapExpansion {
   ResultList& results_;
   std::function<void(std::string_view)> warn_;
   bool refused_ = false;
+  /// What is being followed, and with how many attributes (those of nested URLs can only become fewer).
+  std::vector<std::pair<std::string, std::size_t>> path_;
 };
 
 }  // namespace stagepost::maps

@@ -62,6 +62,7 @@ class Directory final : public LdapDirectory {
       {"buser", {{{"mail", {"buser@com"}}}}},
       {"cuser", {{{"mail", {"cuser@com"}}}}},
       {"top", {{{"memberdn", {"agroup", "missing", "bgroup"}}}}},
+      {"twice", {{{"memberdn", {"auser", "auser"}}}}},
       {"loop", {{{"memberdn", {"loop"}}}}},
       {"urls", {{{"memberdn", {"url:auser?mail", "url:buser?", "url:cuser?nothing"}}}}},
       {"bad", {{{"memberdn", {"broken"}}}}},
@@ -134,7 +135,14 @@ TEST_F(LdapExpansionTest, DepthIsLimited) {
   EXPECT_EQ(expand("agroup", few), "auser@com,buser@com,agroup@com");
   EXPECT_THAT(expand("top", few), HasSubstr("error: recursion limit exceeded for special attribute memberdn=auser"));
   EXPECT_TRUE(refused_);
-  EXPECT_THAT(expand("loop", attributes("mail", "memberdn")), HasSubstr("error: recursion limit exceeded"));
+}
+
+TEST_F(LdapExpansionTest, ACircleIsAnErrorAndTheSameEntryTwiceIsNot) {
+  EXPECT_EQ(expand("loop", attributes("mail", "memberdn")),
+            "error: special attribute memberdn=loop leads back to itself");
+  EXPECT_TRUE(refused_);
+  EXPECT_LE(directory_.asked.size(), 3U);
+  EXPECT_EQ(expand("twice", attributes("mail", "memberdn")), "auser@com,auser@com");
 }
 
 TEST_F(LdapExpansionTest, FailuresAreErrorsAndSoAreTooManyValues) {

@@ -125,9 +125,14 @@ bool Template::key_suffices(const KeyParts& key) const {
 
 Result<ResultRules> ResultRules::read(const ClientSource& source, std::string_view fallback) {
   ResultRules rules;
-  const std::string_view setting =
-      !fallback.empty() && !source.find("result_format") && source.find(fallback) ? fallback : "result_format";
-  SP_TRY(const std::string format, source.nonempty_text(setting, "%s"));
+  std::string_view setting = "result_format";
+  std::string format = source.text(setting, "%s");
+  if (!fallback.empty() && (format.empty() || !source.find(setting))) {
+    setting = fallback;
+    format = source.text(fallback);
+    if (format.empty()) { format = "%s"; }
+  }
+  if (format.empty()) { SP_TRY(format, source.required_text(setting)); }
   SP_TRY(rules.format_, Template::parse(format, source.name(), setting));
   SP_TRY(const std::int64_t limit, source.number("expansion_limit", 0));
   rules.expansion_limit_ = static_cast<std::size_t>(limit);

@@ -138,7 +138,8 @@ TEST(ResultRules, ReadsOlderNamesAndRefusesNonsense) {
   const auto both = read("result_filter = <%s>\nresult_format = %s");
   ASSERT_TRUE(both.has_value());
   EXPECT_EQ(both->format().result(KeyParts("v"), KeyParts("k")), "v");
-  EXPECT_FALSE(read("result_format =").has_value());
+  EXPECT_EQ(read("result_format =")->format().result(KeyParts("v"), KeyParts("k")), "v");
+  EXPECT_FALSE(ResultRules::read(ClientSource::parse("result_format =", "f", {}).value()).has_value());
   EXPECT_FALSE(read("result_format = %x").has_value());
   EXPECT_FALSE(read("expansion_limit = x").has_value());
 }
