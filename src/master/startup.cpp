@@ -7,7 +7,6 @@
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include <fmt/core.h>
 
 #include "base/defer.hpp"
+#include "base/descriptor_limit.hpp"
 #include "base/sys.hpp"
 #include "config/compatibility_level.hpp"
 #include "config/debugger.hpp"
@@ -119,14 +119,6 @@ Result<unique_fd> lock_data_directory(const std::string& path, const std::option
   return lock;
 }
 
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
-}
-
 void connect_signals(Reactor& reactor, Supervisor& supervisor) {
   reactor.on_signal([&supervisor](int number) {
     switch (number) {
@@ -157,7 +149,7 @@ Result<> supervise(const Options& options, const std::string& directory, const S
   SP_TRY(const unique_fd pid_lock, take_lock("pid/master.pid"));
   SP_TRY(const unique_fd data_lock,
          lock_data_directory(config.main_cf->text("data_directory") + "/master.lock", owner));
-  raise_descriptor_limit();
+  sys::raise_descriptor_limit();
   auto reactor = Reactor::create({SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGABRT});
   if (!reactor) { return std::unexpected(std::move(reactor).error()); }
   ::signal(SIGPIPE, SIG_IGN);

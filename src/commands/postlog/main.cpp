@@ -42,9 +42,7 @@ std::optional<log::Level> level_of(std::string_view name) {
 std::string invalid_priority(std::string_view name) {
   std::array<std::string_view, kLevels.size()> names;
   std::ranges::transform(kLevels, names.begin(), [](const auto& entry) { return entry.first; });
-  const std::string_view nearest = nearest_name(name, names);
-  return fmt::format("invalid priority: {}{}", printable(name),
-                     nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest));
+  return fmt::format("invalid priority: {}{}", printable(name), did_you_mean(name, names));
 }
 
 std::string environment(const char* name) {

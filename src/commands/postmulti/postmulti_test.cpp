@@ -1,6 +1,7 @@
 // Command lines, selection, order and conflicts of instances.
 #include <gtest/gtest.h>
 
+#include "base/argument_vector.hpp"
 #include "commands/postmulti/instances.hpp"
 #include "commands/postmulti/options.hpp"
 
@@ -8,12 +9,9 @@ namespace stagepost::postmulti {
 namespace {
 
 Result<Options> parse(std::vector<std::string> words) {
-  words.insert(words.begin(), "postmulti");
-  std::vector<char*> argv;
-  for (std::string& word : words) { argv.push_back(word.data()); }
-  argv.push_back(nullptr);
+  ArgumentVector arguments("postmulti", std::move(words));
   testing::internal::CaptureStderr();
-  auto options = parse_options(static_cast<int>(words.size()), argv.data());
+  auto options = parse_options(arguments.count(), arguments.pointers());
   static_cast<void>(testing::internal::GetCapturedStderr());
   return options;
 }

@@ -4,16 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include "base/argument_vector.hpp"
+
 namespace stagepost::postqueue {
 namespace {
 
 std::optional<Options> parse(std::vector<std::string> words) {
-  words.insert(words.begin(), "postqueue");
-  std::vector<char*> argv;
-  for (std::string& word : words) { argv.push_back(word.data()); }
-  argv.push_back(nullptr);
+  ArgumentVector arguments("postqueue", std::move(words));
   testing::internal::CaptureStderr();
-  auto options = parse_options(static_cast<int>(words.size()), argv.data());
+  auto options = parse_options(arguments.count(), arguments.pointers());
   static_cast<void>(testing::internal::GetCapturedStderr());
   return options;
 }

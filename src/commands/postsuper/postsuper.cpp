@@ -1,6 +1,7 @@
 #include "commands/postsuper/postsuper.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "base/nearest_name.hpp"
 #include "base/progress.hpp"
 #include "base/sys.hpp"
 #include "commands/postsuper/maintenance.hpp"
@@ -151,7 +153,8 @@ std::vector<QueueName> queues_of(const Arguments& arguments) {
   for (const auto& name : arguments.queues) {
     const auto queue = queue::queue_name(name);
     if (!queue || *queue == corrupt || *queue == saved) {
-      throw Fatal{fmt::format("invalid directory name: {}", name)};
+      constexpr std::array<std::string_view, 5> kNames{"maildrop", "incoming", "active", "deferred", "hold"};
+      throw Fatal{fmt::format("invalid directory name: {}{}", name, did_you_mean(name, kNames))};
     }
     queues.push_back(*queue);
   }

@@ -1,13 +1,13 @@
 #include "commands/smtp-sink/options.hpp"
 
 #include <array>
-#include <charconv>
 #include <climits>
 #include <getopt.h>
 #include <limits>
 
 #include <fmt/format.h>
 
+#include "base/option_value.hpp"
 #include "base/text.hpp"
 #include "net/endpoint.hpp"
 
@@ -31,24 +31,9 @@ constexpr std::string_view kUsage =
     "[-S start-string] [-t timeout] [-T windowsize] [-u user_privs] [-w delay] [-W command:delay[:odds]] "
     "[--option...] [host]:port backlog (smtp-sink --help explains them)";
 
-Result<std::uint64_t> number(std::string_view text, std::string_view what, std::uint64_t least, std::uint64_t most) {
-  const auto value = text::parse_unsigned(text);
-  if (!value || *value < least || *value > most) { return failure(fmt::format("bad {}: {}", what, text)); }
-  return *value;
-}
-
 Result<std::chrono::seconds> seconds(std::string_view text, std::string_view what, std::uint64_t least) {
-  SP_TRY(const auto value, number(text, what, least, INT_MAX));
+  SP_TRY(const auto value, option_number(text, what, least, INT_MAX));
   return std::chrono::seconds(value);
-}
-
-Result<double> decimal(std::string_view text, std::string_view what) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value > 0) || value > 1e7) {
-    return failure(fmt::format("bad {}: {}", what, text));
-  }
-  return value;
 }
 
 Result<> mark(std::string_view commands, bool Behaviour::* flag, Options& options) {
@@ -70,7 +55,7 @@ Result<> set_delay(std::string_view text, Options& options) {
   SP_TRY(behaviour.delay, seconds(parts[1], fmt::format("delay for '{}'", parts[0]), 1));
   behaviour.delay_odds = 0;
   if (parts.size() == 3) {
-    SP_TRY(const auto odds, number(parts[2], fmt::format("delay odds for '{}'", parts[0]), 1, 99));
+    SP_TRY(const auto odds, option_number(parts[2], fmt::format("delay odds for '{}'", parts[0]), 1, 99));
     behaviour.delay_odds = static_cast<int>(odds);
   }
   return {};
@@ -107,11 +92,11 @@ Result<> apply_long(int option, std::string_view value, Options& options) {
       options.report = true;
       return {};
     case kReportEvery: {
-      SP_TRY(options.report_every, number(value, "report count", 1, kMany));
+      SP_TRY(options.report_every, option_number(value, "report count", 1, kMany));
       return {};
     }
     case kReportInterval: {
-      SP_TRY(const double interval, decimal(value, "report interval"));
+      SP_TRY(const double interval, option_decimal(value, "report interval"));
       options.report_interval = std::chrono::milliseconds(static_cast<std::int64_t>(interval * 1000));
       return {};
     }
@@ -119,7 +104,7 @@ Result<> apply_long(int option, std::string_view value, Options& options) {
       options.latency = true;
       return {};
     case kRate: {
-      SP_TRY(options.rate, decimal(value, "rate"));
+      SP_TRY(options.rate, option_decimal(value, "rate"));
       return {};
     }
     default:
@@ -189,15 +174,15 @@ Result<> apply_number(int option, std::string_view value, Options& options) {
       return {};
     }
     case 'm': {
-      SP_TRY(options.connections, number(value, "concurrency limit", 1, 1000000));
+      SP_TRY(options.connections, option_number(value, "concurrency limit", 1, 1000000));
       return {};
     }
     case 'M': {
-      SP_TRY(options.quit_messages, number(value, "message quit count", 1, kMany));
+      SP_TRY(options.quit_messages, option_number(value, "message quit count", 1, kMany));
       return {};
     }
     case 'n': {
-      SP_TRY(options.quit_sessions, number(value, "session quit count", 1, kMany));
+      SP_TRY(options.quit_sessions, option_number(value, "session quit count", 1, kMany));
       return {};
     }
     case 't': {
@@ -205,7 +190,7 @@ Result<> apply_number(int option, std::string_view value, Options& options) {
       return {};
     }
     case 'T': {
-      SP_TRY(const auto bytes, number(value, "TCP window size", 1, INT_MAX));
+      SP_TRY(const auto bytes, option_number(value, "TCP window size", 1, INT_MAX));
       options.window_bytes = static_cast<int>(bytes);
       return {};
     }
@@ -300,7 +285,7 @@ Result<Options> parse_options(int argc, char** argv) {
   }
   if (argc - ::optind != 2) { return failure(std::string(kUsage)); }
   SP_TRY(parse_endpoint(argv[::optind], options));
-  SP_TRY(const auto backlog, number(argv[::optind + 1], "backlog", 1, INT_MAX));
+  SP_TRY(const auto backlog, option_number(argv[::optind + 1], "backlog", 1, INT_MAX));
   options.backlog = static_cast<int>(backlog);
   if (options.hostname.find_first_of("\r\n") != std::string::npos) { return failure("line break in an argument"); }
   if (!options.single_dump.empty() && !options.multi_dump.empty()) { return failure("-d and -D exclude each other"); }

@@ -6,7 +6,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pwd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "base/descriptor_limit.hpp"
 #include "base/sys.hpp"
 #include "commands/smtp-sink/session.hpp"
 #include "log/log.hpp"
@@ -28,13 +28,6 @@ int fatal(std::string_view text) {
   std::fflush(stdout);
   fmt::print(stderr, "smtp-sink: fatal: {}\n", text);
   return 1;
-}
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) { return; }
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Result<unique_fd> listen_at(const addrinfo& info, const Options& options) {
@@ -240,7 +233,7 @@ int run(int argc, char** argv) {
   const auto options = parse_options(argc, argv);
   if (!options) { return fatal(options.error().message()); }
   if (::geteuid() == 0 && options->user.empty()) { return fatal("-u option is required if running as root"); }
-  raise_descriptor_limit();
+  sys::raise_descriptor_limit();
   if (logs_commands(*options)) {
     log::Settings settings;
     settings.program_name = "smtp-sink";

@@ -1,7 +1,6 @@
 #include "commands/smtp-source/options.hpp"
 
 #include <array>
-#include <charconv>
 #include <climits>
 #include <getopt.h>
 #include <limits>
@@ -9,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "base/text.hpp"
+#include "base/option_value.hpp"
 #include "net/endpoint.hpp"
 
 namespace stagepost::smtp_source {
@@ -33,23 +32,8 @@ constexpr std::string_view kUsage =
     "[-r recipient_count] [-R interval] [-s session_count] [-S subject] [-t to] [-T windowsize] [-w interval] "
     "[--option...] host[:port] | unix:pathname (smtp-source --help explains them)";
 
-Result<std::uint64_t> number(std::string_view text, std::string_view what, std::uint64_t least, std::uint64_t most) {
-  const auto value = text::parse_unsigned(text);
-  if (!value || *value < least || *value > most) { return failure(fmt::format("bad {}: {}", what, text)); }
-  return *value;
-}
-
-Result<double> decimal(std::string_view text, std::string_view what) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value > 0) || value > 1e7) {
-    return failure(fmt::format("bad {}: {}", what, text));
-  }
-  return value;
-}
-
 Result<std::chrono::milliseconds> seconds(std::string_view text, std::string_view what) {
-  SP_TRY(const double value, decimal(text, what));
+  SP_TRY(const double value, option_decimal(text, what));
   return std::chrono::milliseconds(static_cast<std::int64_t>(value * 1000));
 }
 
@@ -84,7 +68,7 @@ Result<> apply_long(int option, std::string_view value, Options& options) {
       return {};
     }
     case kRate: {
-      SP_TRY(options.rate, decimal(value, "rate"));
+      SP_TRY(options.rate, option_decimal(value, "rate"));
       return {};
     }
     case kDuration: {
@@ -103,38 +87,38 @@ Result<> apply_number(int option, std::string_view value, Options& options) {
   constexpr auto kMany = std::numeric_limits<std::uint64_t>::max();
   switch (option) {
     case 'C': {
-      SP_TRY(const auto count, number(value, "connection count", 1, INT_MAX));
+      SP_TRY(const auto count, option_number(value, "connection count", 1, INT_MAX));
       options.connect_attempts = static_cast<int>(count);
       return {};
     }
     case 'l': {
-      SP_TRY(options.length_bytes, number(value, "message length", 1, kLongestMessage));
+      SP_TRY(options.length_bytes, option_number(value, "message length", 1, kLongestMessage));
       return {};
     }
     case 'm': {
-      SP_TRY(options.messages, number(value, "message count", 1, kMany));
+      SP_TRY(options.messages, option_number(value, "message count", 1, kMany));
       return {};
     }
     case 'r': {
-      SP_TRY(options.recipients, number(value, "recipient count", 1, kMany));
+      SP_TRY(options.recipients, option_number(value, "recipient count", 1, kMany));
       return {};
     }
     case 'R': {
-      SP_TRY(const auto most, number(value, "random delay", 1, INT_MAX));
+      SP_TRY(const auto most, option_number(value, "random delay", 1, INT_MAX));
       options.random_pause = std::chrono::seconds(most);
       return {};
     }
     case 's': {
-      SP_TRY(options.sessions, number(value, "session count", 1, 1000000));
+      SP_TRY(options.sessions, option_number(value, "session count", 1, 1000000));
       return {};
     }
     case 'T': {
-      SP_TRY(const auto bytes, number(value, "TCP window size", 1, INT_MAX));
+      SP_TRY(const auto bytes, option_number(value, "TCP window size", 1, INT_MAX));
       options.window_bytes = static_cast<int>(bytes);
       return {};
     }
     case 'w': {
-      SP_TRY(const auto pause, number(value, "fixed delay", 1, INT_MAX));
+      SP_TRY(const auto pause, option_number(value, "fixed delay", 1, INT_MAX));
       options.fixed_pause = std::chrono::seconds(pause);
       return {};
     }

@@ -2,13 +2,13 @@
 
 #include <csignal>
 #include <cstdio>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "base/descriptor_limit.hpp"
 #include "commands/smtp-source/session.hpp"
 #include "net/event.hpp"
 #include "net/socket_stream.hpp"
@@ -24,14 +24,6 @@ int fatal(std::string_view text) {
   std::fflush(stdout);
   fmt::print(stderr, "smtp-source: fatal: {}\n", text);
   return 1;
-}
-
-// Thousands of sessions need as many descriptors as we may have.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) { return; }
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void print_report(const Generator& generator) {
@@ -125,7 +117,7 @@ Result<std::shared_ptr<Generator>> make_generator(net::EventLoop& loop, Options 
 int run(int argc, char** argv) {
   auto options = parse_options(argc, argv);
   if (!options) { return fatal(options.error().message()); }
-  raise_descriptor_limit();
+  sys::raise_descriptor_limit();
   net::EventLoop loop;
   auto generator = make_generator(loop, *std::move(options));
   if (!generator) { return fatal(generator.error().message()); }

@@ -5,6 +5,7 @@
 
 #include "base/deadline.hpp"
 #include "base/latency_histogram.hpp"
+#include "base/option_value.hpp"
 #include "base/progress.hpp"
 #include "base/result.hpp"
 #include "base/safe_text.hpp"
@@ -119,6 +120,19 @@ TEST(Subprocess, TellsTheExitStatusAndPassesEnvironment) {
   const auto missing = sys::run_program({"/nonexistent/program"});
   ASSERT_FALSE(missing.has_value());
   EXPECT_TRUE(missing.error().is(std::errc::no_such_file_or_directory));
+}
+
+TEST(OptionValue, IsANumberWithinItsLimits) {
+  EXPECT_EQ(option_number("7", "count", 1, 7).value(), 7U);
+  EXPECT_EQ(option_number("8", "count", 1, 7).error().message(), "bad count: 8");
+  for (const char* bad : {"", "0", "-1", "x", "1.5", "99999999999999999999"}) {
+    EXPECT_FALSE(option_number(bad, "count", 1, 7)) << bad;
+  }
+  EXPECT_DOUBLE_EQ(option_decimal("0.25", "rate").value(), 0.25);
+  EXPECT_DOUBLE_EQ(option_decimal("10000000", "rate").value(), 1e7);
+  for (const char* bad : {"", "0", "-1", "x", "1.5x", "nan", "10000001"}) {
+    EXPECT_FALSE(option_decimal(bad, "rate")) << bad;
+  }
 }
 
 TEST(Progress, ShowsLongWorkOnlyAndCleansUp) {

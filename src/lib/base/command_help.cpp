@@ -24,10 +24,8 @@ std::string unknown_long_option(const CommandHelp& help, std::string_view option
                                 std::initializer_list<std::string_view> own) {
   std::vector<std::string_view> known{"--help", "--version"};
   known.insert(known.end(), own);
-  const std::string_view nearest = nearest_name(option, known);
-  const std::string suggestion = nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest);
   return fmt::format("{}: fatal: unknown option {}{}; \"{} --help\" lists the options", help.name, printable(option),
-                     suggestion, help.name);
+                     did_you_mean(option, known), help.name);
 }
 
 std::optional<int> answer_long_option(int argc, char** argv, const CommandHelp& help,

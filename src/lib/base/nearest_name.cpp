@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 namespace stagepost {
 namespace {
 
@@ -39,6 +41,11 @@ std::string_view nearest_name(std::string_view word, std::span<const std::string
     }
   }
   return best;
+}
+
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> names) {
+  const std::string_view nearest = nearest_name(word, names);
+  return nearest.empty() ? std::string() : fmt::format(" (did you mean {}?)", nearest);
 }
 
 }  // namespace stagepost
