@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "config/environment.hpp"
 #include "ipc/supervision.hpp"
 #include "log/log.hpp"
 #include "master/reactor.hpp"
@@ -70,12 +71,13 @@ std::vector<std::string> child_environment(const config::Snapshot& config,
   };
   environment.push_back("MAIL_CONFIG=" + config.config_directory());
   environment.push_back("MAIL_LOGTAG=" + config.text("syslog_name"));
-  for (const std::string& item : config.list("import_environment")) {
-    const auto equals = item.find('=');
-    const std::string name = item.substr(0, equals);
+  for (const std::string& piece : config.list("import_environment")) {
+    const auto item = config::parse_environment_item(piece);
+    if (!item || !*item) { continue; }  // an error has stopped the start already
+    const std::string& name = (*item)->name;
     if (has(name)) { continue; }
-    if (equals != std::string::npos) {
-      environment.push_back(item);
+    if ((*item)->value) {
+      environment.push_back(name + "=" + *(*item)->value);
       continue;
     }
     for (const std::string& own : own_environment) {

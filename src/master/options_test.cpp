@@ -51,6 +51,15 @@ TEST(ChildArguments, LookAsAdministratorsKnowThem) {
   EXPECT_EQ(command_line(local, {.maxproc = 0, .verbosity = 2, .debug = true}), "local -z -t unix -v -v -D");
 }
 
+TEST(ChildEnvironment, HasWhatImportEnvironmentNames) {
+  const auto config = config::Snapshot::from_text(
+      "syslog_name = s\nimport_environment = TZ, { WORDS = a b } LANG=C PATH MAIL_CONFIG=/elsewhere, {}\n", "main.cf",
+      {.config_directory = "/etc/postfix"});
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(child_environment(**config, {"TZ=UTC", "TZX=1", "LD_PRELOAD=/x", "LANG=de", "WORDS=c"}),
+            (std::vector<std::string>{"MAIL_CONFIG=/etc/postfix", "MAIL_LOGTAG=s", "TZ=UTC", "WORDS=a b", "LANG=C"}));
+}
+
 TEST(LockFile, HasTheFormatOtherProgramsRead) { EXPECT_EQ(lock_file_text(9109), std::string(28, ' ') + "9109\n"); }
 
 }  // namespace

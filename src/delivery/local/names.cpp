@@ -7,6 +7,7 @@
 
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
+#include "config/environment.hpp"
 #include "config/expansion.hpp"
 
 namespace stagepost::local {
@@ -80,14 +81,14 @@ std::vector<std::string> command_environment(const CommandFacts& facts, const st
 
 std::vector<std::string> exported_environment(const std::vector<std::string>& items, EnvironmentLookup lookup) {
   std::vector<std::string> exported;
-  for (std::string_view item : items) {
-    if (item.starts_with('{') && item.ends_with('}') && item.size() >= 2) {
-      item = text::trim(item.substr(1, item.size() - 2));
-    }
-    if (item.contains('=')) {
-      exported.emplace_back(item);
-    } else if (const char* value = lookup(std::string(item).c_str()); value != nullptr) {
-      exported.push_back(std::string(item) + "=" + value);
+  for (const std::string& piece : items) {
+    const auto item = config::parse_environment_item(piece);
+    if (!item || !*item) { continue; }
+    const auto& [name, set] = **item;
+    if (set) {
+      exported.push_back(name + "=" + *set);
+    } else if (const char* value = lookup(name.c_str()); value != nullptr) {
+      exported.push_back(name + "=" + value);
     }
   }
   return exported;

@@ -14,6 +14,7 @@
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "config/compatibility_level.hpp"
+#include "config/environment.hpp"
 #include "config/expansion.hpp"
 #include "config/host_defaults.hpp"
 #include "config/origin_name.hpp"
@@ -241,6 +242,11 @@ struct Snapshot::State {
     switch (value.type) {
       case Type::raw:
       case Type::text:
+        if (name == "import_environment" || name == "export_environment") {
+          if (auto checked = check_environment_list(text); !checked) {
+            return std::unexpected(std::move(checked).error().within(name));
+          }
+        }
         if (name == "compatibility_level" && !parse_compatibility_level(text)) {
           return failure(fmt::format("malformed compatibility level syntax: \"{}\"", printable(text)));
         }
