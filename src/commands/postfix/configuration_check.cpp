@@ -2,7 +2,7 @@
 #include "commands/postfix/configuration_check.hpp"
 
 #include <algorithm>
-#include <map>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <sys/stat.h>
@@ -13,6 +13,7 @@
 #include "base/safe_text.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "commands/postfix/missing_programs.hpp"
 #include "config/name_check.hpp"
 #include "config/table_parameters.hpp"
 #include "maps/module_loading.hpp"
@@ -237,20 +238,6 @@ void check_relaying(const config::Snapshot& config, const config::MasterCf& mast
   }
 }
 
-void check_programs(const config::Snapshot& config, const config::MasterCf& master, Warnings& warnings) {
-  const std::string directory = config.find_text("daemon_directory").value_or("");
-  std::map<std::string, std::vector<std::string>> missing;  // program: lines
-  for (const config::ServiceEntry& service : master.services) {
-    if (::access((directory + "/" + service.command).c_str(), X_OK) != 0) {
-      missing[service.command].push_back(std::to_string(service.line));
-    }
-  }
-  for (const auto& [program, lines] : missing) {
-    warnings.push_back(fmt::format("{}, line {}: no program {}/{}", master.file, text::join(lines, ", "), directory,
-                                   printable(program)));
-  }
-}
-
 /// Files the C library reads while a process runs. A jail that was set up once has copies, which grow old.
 void check_chroot(const config::Snapshot& config, const config::MasterCf& master, Warnings& warnings) {
   if (std::ranges::none_of(master.services, &config::ServiceEntry::chroot)) { return; }
@@ -296,7 +283,7 @@ Warnings configuration_warnings(const config::Snapshot& config, const config::Ma
   check_tables(config, master, warnings);
   check_certificates(config, warnings);
   check_relaying(config, master, warnings);
-  check_programs(config, master, warnings);
+  std::ranges::move(missing_programs(config, master), std::back_inserter(warnings));
   check_chroot(config, master, warnings);
   return warnings;
 }

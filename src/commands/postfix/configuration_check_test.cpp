@@ -122,6 +122,28 @@ TEST_F(ConfigurationCheck, ServicesWithoutAProgram) {
               ElementsAre("master.cf, line 2, 3: no program " + directory_ + "/nosuch"));
 }
 
+TEST_F(ConfigurationCheck, ProgramsOfPostfixAreMissedOnlyWhereTheyAreUsed) {
+  const std::string services =
+      "tlsmgr unix - - n 1000? 1 tlsmgr\nverify unix - - n - 1 verify\nproxymap unix - - n - - proxymap\n"
+      "scache unix - - n - 1 scache\nmaildrop unix - n n - - pipe flags=DRXhu user=vmail argv=/usr/bin/maildrop\n"
+      "policy unix - n n - 0 spawn user=nobody argv=/bin/policy\n";
+  EXPECT_THAT(warnings("", services), IsEmpty());
+  EXPECT_THAT(warnings("mailbox_transport = maildrop\n", services),
+              ElementsAre("master.cf, line 5: no program " + directory_ + "/pipe"));
+  EXPECT_THAT(warnings("default_transport = maildropper\nrelayhost = [my.maildrop]\n", services), IsEmpty());
+  EXPECT_THAT(
+      warnings("smtpd_recipient_restrictions = reject_unverified_sender, check_policy_service unix:private/policy, "
+               "reject\nvirtual_alias_maps = proxy:unix:passwd.byname\n",
+               services),
+      ElementsAre("master.cf, line 3: no program " + directory_ + "/proxymap",
+                  "master.cf, line 6: no program " + directory_ + "/spawn",
+                  "master.cf, line 2: no program " + directory_ + "/verify"));
+  EXPECT_THAT(warnings("", "smtp inet n - n - 1 postscreen\n"),
+              ElementsAre("master.cf, line 1: no program " + directory_ + "/postscreen"));
+  EXPECT_THAT(warnings("", "x unix - - n - - smtpdd\n"),
+              ElementsAre("master.cf, line 1: no program " + directory_ + "/smtpdd (did you mean smtpd?)"));
+}
+
 TEST_F(ConfigurationCheck, OldCopiesInTheJail) {
   write("etc/services", "# old\n");
   EXPECT_THAT(warnings("", "smtp inet n - y - - smtpd\n"),
