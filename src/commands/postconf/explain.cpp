@@ -44,7 +44,13 @@ class Explanation {
     const auto parameter = config::find_parameter(name);
     const auto service = use_.service_names.find(name);
     const config::ServiceParameter* suffix = service == use_.service_names.end() ? nullptr : service->second;
-    if (!parameter && suffix == nullptr && !use_.user_names.contains(name)) { return false; }
+    if (!parameter && suffix == nullptr) {
+      if (const std::vector<std::string> successors = successors_of(name); !successors.empty()) {
+        add_old_name(name, successors);
+        return true;
+      }
+      if (!use_.user_names.contains(name)) { return false; }
+    }
     const ParameterText* words = find_parameter_text(parameter           ? parameter->name
                                                      : suffix != nullptr ? suffix->suffix
                                                                          : std::string_view());
@@ -71,6 +77,26 @@ class Explanation {
   std::string take() { return std::move(text_); }
 
  private:
+  /// An old name is no parameter any more, but the default of the new one: virtual_alias_maps = $virtual_maps.
+  static std::vector<std::string> successors_of(std::string_view name) {
+    std::vector<std::string> successors;
+    for (const config::Parameter& parameter : config::parameters()) {
+      if (parameter.type == config::Type::raw) { continue; }
+      const auto names = config::referenced_names(parameter.default_text);
+      if (std::ranges::find(names, name) != names.end()) { successors.emplace_back(parameter.name); }
+    }
+    return successors;
+  }
+
+  void add_old_name(const std::string& name, const std::vector<std::string>& successors) {
+    if (!text_.empty()) { text_ += '\n'; }
+    text_ += name + '\n';
+    text_ += wrapped(fmt::format("An old name of {}. Its value still counts where the new name is not set.",
+                                 text::join(successors, ", ")));
+    add_value(name, std::nullopt, "");
+    text_ += row("see", fmt::format("postconf --explain {}", text::join(successors, " ")));
+  }
+
   void add_value(const std::string& name, const std::optional<config::Parameter>& parameter,
                  const std::string& default_text) {
     const config::MainCf& main_cf = files_.config->main_cf();
@@ -112,8 +138,7 @@ std::string suggestion(std::string_view name, const config::NameUse& use) {
   for (const config::Parameter& parameter : config::parameters()) { known.push_back(parameter.name); }
   for (const auto& [service_name, row] : use.service_names) { known.push_back(service_name); }
   known.insert(known.end(), use.user_names.begin(), use.user_names.end());
-  const std::string_view nearest = nearest_name(name, known);
-  return nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest);
+  return did_you_mean(name, known);
 }
 
 }  // namespace

@@ -120,6 +120,16 @@ TEST_F(Explain, ExpandsAndKnowsAllKindsOfNames) {
   EXPECT_THAT(shown, HasSubstr("  default   $default_destination_rate_delay\n"));
 }
 
+TEST_F(Explain, AnOldNameLeadsToTheNewOne) {
+  EXPECT_EQ(
+      text({"--explain", "virtual_maps"}),
+      "virtual_maps\n    An old name of virtual_alias_maps. Its value still counts where the new\n"
+      "    name is not set.\n  value     (empty)  (the default)\n  see       postconf --explain virtual_alias_maps\n");
+  write("main.cf", "fallback_relay = [a.example]\n");
+  EXPECT_THAT(text({"--explain", "fallback_relay"}),
+              HasSubstr("  value     [a.example]  (" + directory_ + "/main.cf, line 1)\n"));
+}
+
 TEST_F(Explain, AMistypedNameIsAnErrorThatSaysWhichWasMeant) {
   EXPECT_EQ(text({"--explain", "smtpd_timout"}),
             "error: unknown parameter: smtpd_timout (did you mean smtpd_timeout?)");

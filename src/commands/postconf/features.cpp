@@ -1,5 +1,6 @@
 #include "commands/postconf/features.hpp"
 
+#include <array>
 #include <memory>
 #include <span>
 
@@ -8,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/opensslv.h>
 
+#include "base/nearest_name.hpp"
 #include "base/safe_text.hpp"
 #include "base/sys.hpp"
 #include "config/sasl_types.hpp"
@@ -16,6 +18,8 @@
 
 namespace stagepost::postconf {
 namespace {
+
+constexpr std::array<std::string_view, 3> kTlsModes{"compile-version", "run-version", "public-key-algorithms"};
 
 template <class Names>
 std::string lines(const Names& names) {
@@ -100,7 +104,8 @@ Result<Output> show_features(const Options& options) {
       } else if (options.tls_mode == "public-key-algorithms") {
         output.text = public_key_algorithms();
       } else {
-        output.warnings.push_back(fmt::format("unknown 'postconf -T' mode: {}", printable(options.tls_mode)));
+        output.warnings.push_back(fmt::format("unknown 'postconf -T' mode: {}", printable(options.tls_mode)) +
+                                  did_you_mean(options.tls_mode, kTlsModes));
         output.status = 1;
       }
   }

@@ -16,7 +16,7 @@ constexpr std::string_view kUsage =
     "[-C class,...] [-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] [-F (master.cf fields)] "
     "[-h (no names)] [-H (no values)] [-j (JSON)] [-l (lock types)] [-m (map types)] [-M (master.cf)] "
     "[-n (non-default parameters)] [-o name=value (override parameter value)] [-p (main.cf, default)] "
-    "[-P (master.cf parameters)] [-q (no deprecation warnings)] [-t (bounce templates)] "
+    "[-P (master.cf parameters) [-PP (those of main.cf, too)]] [-q (no deprecation warnings)] [-t (bounce templates)] "
     "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] "
     "[-X (exclude)] [-# (comment-out)] [name...]";
 
@@ -182,6 +182,7 @@ Result<Options> parse_options(const std::vector<std::string>& arguments) {
   options.json = given('j');
   options.only_set = given('n');
   options.expand = given('x');
+  options.inherited = std::ranges::count(words.letters, 'P') > 1;
   options.exclude = given('X');
   options.comment_out = given('#');
   for (auto& [letter, value] : words.values) {

@@ -37,6 +37,7 @@ struct Options {
   bool json = false;         // -j
   bool only_set = false;     // -n
   bool expand = false;       // -x
+  bool inherited = false;    // -P twice: parameters that master.cf does not set, too
   bool exclude = false;      // -X
   bool comment_out = false;  // -#
   /// -C builtin, service, user; without -C all of them.

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/nearest_name.hpp"
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "commands/postconf/display.hpp"
@@ -138,7 +139,9 @@ Result<Output> show_parameters(const Options& options) {
   std::vector<std::string> members;
   for (const std::string& name : all ? view.names() : options.arguments) {
     if (!all && !view.known(name)) {
-      output.warnings.push_back(fmt::format("{}: unknown parameter", printable(name)));
+      const std::vector<std::string> names = view.names();
+      const std::vector<std::string_view> known(names.begin(), names.end());
+      output.warnings.push_back(fmt::format("{}: unknown parameter{}", printable(name), did_you_mean(name, known)));
       continue;
     }
     if (options.only_set && !view.is_set(name)) { continue; }

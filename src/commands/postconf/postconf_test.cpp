@@ -49,6 +49,28 @@ class Postconf : public testing::Test {
   std::string directory_;
 };
 
+TEST_F(Postconf, MistypedNamesGetASuggestion) {
+  write("main.cf", "");
+  EXPECT_THAT(run_in({"smtpd_baner"}).value().warnings,
+              testing::ElementsAre("smtpd_baner: unknown parameter (did you mean smtpd_banner?)"));
+  EXPECT_EQ(error({"-F", "smtp/inet/chrot"}), "invalid service attribute name: \"chrot\" (did you mean chroot?)");
+  EXPECT_THAT(run_in({"-T", "run-versoin"}).value().warnings,
+              testing::ElementsAre("unknown 'postconf -T' mode: run-versoin (did you mean run-version?)"));
+}
+
+TEST_F(Postconf, ServicesShowWhatTheyInheritOnRequest) {
+  write("main.cf", "syslog_name = postfix/other\nsmtp_helo_timeout = 7s\nmyorigin = $mydomain\nmydomain = d.example\n");
+  EXPECT_EQ(text({"-P", "relay/unix/smtp_helo_timeout"}), "");
+  EXPECT_EQ(text({"-PP", "relay/unix/smtp_helo_timeout"}), "relay/unix/smtp_helo_timeout = 7s\n");
+  EXPECT_EQ(text({"-PP", "*/*/syslog_name"}),
+            "smtp/inet/syslog_name = postfix/other\nrelay/unix/syslog_name = postfix/$service_name\n");
+  EXPECT_EQ(text({"-PPx", "relay/unix/myorigin", "relay/unix/syslog_name"}),
+            "relay/unix/myorigin = d.example\nrelay/unix/syslog_name = postfix/relay\n");
+  EXPECT_EQ(text({"-PP", "relay/unix/smtp_host_lookup"}), "relay/unix/smtp_host_lookup = dns\n");
+  EXPECT_THAT(text({"-PPx", "relay"}), HasSubstr("relay/unix/default_rbl_reply = $rbl_code "));
+  EXPECT_EQ(run_in({"-PP", "relay/unix/nosuch"}).value().warnings.size(), 1U);
+}
+
 TEST_F(Postconf, ShowsWhatIsSetWithCollapsedSpace) {
   write("main.cf",
         "mynetworks = 127.0.0.1,\n   10.0.0.0/8   ,\nrelay_domains=\nb = $mail_name\nmyorigin = $b\nzz = 1\n");

@@ -4,10 +4,12 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include <fmt/format.h>
 
+#include "base/nearest_name.hpp"
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "commands/postconf/display.hpp"
@@ -68,8 +70,30 @@ Result<config::ServiceEntry> expanded(const config::Snapshot& snapshot, config::
     const std::string result = setting->name + "=" + value;
     entry.columns[i] = std::ranges::any_of(result, text::is_space) ? "{" + result + "}" : result;
   }
-  for (auto& [name, value] : entry.overrides) { SP_TRY(value, expand_for(*own, entry, value)); }
+  for (auto& [name, value] : entry.overrides) {
+    const auto parameter = config::find_parameter(name);
+    if (parameter && parameter->type == config::Type::raw) { continue; }
+    SP_TRY(value, expand_for(*own, entry, value));
+  }
   return entry;
+}
+
+/// -PP: the entry with what its program takes from main.cf and the defaults behind its -o values; `item` is a name or
+/// "*".
+void add_inherited(const config::Snapshot& snapshot, std::string_view item, config::ServiceEntry& entry) {
+  std::set<std::string, std::less<>> names;
+  if (item != "*") {
+    names.emplace(item);
+  } else {
+    for (const config::Parameter& parameter : config::parameters()) { names.emplace(parameter.name); }
+    for (std::string& name : snapshot.names_set()) { names.insert(std::move(name)); }
+  }
+  for (const auto& [name, value] : entry.overrides) { names.erase(name); }
+  for (const std::string& name : names) {
+    if (!config::find_parameter(name) && !snapshot.is_set(name)) { continue; }
+    const bool own_name = name == "service_name";
+    entry.overrides.emplace_back(name, own_name ? entry.name : snapshot.raw(name));
+  }
 }
 
 /// A field as -F shows it; a command keeps its white space.
@@ -144,7 +168,8 @@ class Json {
 
 Result<> check_field(std::string_view item) {
   if (item != "*" && std::ranges::find(kFields, item) == kFields.end()) {
-    return failure(fmt::format("invalid service attribute name: \"{}\"", printable(item)));
+    return failure(
+        fmt::format("invalid service attribute name: \"{}\"{}", printable(item), did_you_mean(item, kFields)));
   }
   return {};
 }
@@ -266,7 +291,8 @@ Result<Output> show_services(const Options& options) {
     for (const config::ServiceEntry& original : files.master.services) {
       if (!request.matches(original)) { continue; }
       config::ServiceEntry entry = original;
-      if (options.expand) { SP_TRY(entry, expanded(*files.config, original)); }
+      if (options.inherited) { add_inherited(*files.config, request.item, entry); }
+      if (options.expand) { SP_TRY(entry, expanded(*files.config, std::move(entry))); }
       if (options.json) {
         request.used = json.add(entry, request.item) || request.used;
       } else if (options.subject == Subject::services) {
