@@ -3,17 +3,16 @@
 All hold the same entries, and each knows how the table of its type is told to find them, so that one test serves all three.
 """
 
-import contextlib
 import glob
 import os
 import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 
+from . import procs
 from .ports import free_port
 from .waiting import SCALE, wait_for
 
@@ -69,7 +68,6 @@ class Server:
             raise AssertionError(f"{command[0]} failed: {done.stderr.decode(errors='replace')}{done.stdout.decode(errors='replace')}")
         return done
 
-    # A server may have processes of its own, so each is a group.
     def _run(self, *command):
         self.process = subprocess.Popen([program(command[0]), *map(str, command[1:])], stdin=subprocess.DEVNULL, stdout=self.output,
                                         stderr=self.output, start_new_session=True, cwd=self.directory,
@@ -93,7 +91,8 @@ class Server:
         try:
             self.process.wait(30 * SCALE)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            for pid in [self.process.pid, *procs.descendants(self.process.pid)]:
+                procs.send(pid)
             self.process.wait()
         self.process = None
 
@@ -101,22 +100,20 @@ class Server:
         self.stop()
         self.start()
 
+    # PostgreSQL's processes are groups of their own. The first one is stopped first, so that it makes no more of them.
     def freeze(self):
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        procs.send(self.process.pid, signal.SIGSTOP)
+        for pid in procs.descendants(self.process.pid):
+            procs.send(pid, signal.SIGSTOP)
 
     def thaw(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGCONT)
+        for pid in [*procs.descendants(self.process.pid), self.process.pid]:
+            procs.send(pid, signal.SIGCONT)
 
     def close(self):
         self.stop()
         self.output.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def listening(self):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
 
     stop_signal = signal.SIGTERM
 
