@@ -361,7 +361,8 @@ def test_kept_sessions_count_for_maxproc(make_instance, make_sink):
     sink = make_sink()
     gate = threading.Event()
     sink.on("EOD", gate=gate)
-    mta = make_instance(relayhost=sink.nexthop, master={"smtp/unix": {"maxproc": 2}}, initial_destination_concurrency=20)
+    mta = make_instance(relayhost=sink.nexthop, master={"smtp/unix": {"maxproc": 2}}, initial_destination_concurrency=20,
+                        smtp_skip_quit_response="no")  # so that the sink has seen the end of a session before the next one begins
     for n in range(12):
         mta.submit(f"kept{n}@remote.test")
     wait_for(lambda: sink.active == 2, 10, "two connections")
@@ -370,6 +371,29 @@ def test_kept_sessions_count_for_maxproc(make_instance, make_sink):
     mta.wait_empty()
     assert sink.peak == 2
     assert len(sink.sessions) <= 4, "the first of each process may not know that more is coming"
+
+
+@pytest.mark.parametrize("keywords", [("PIPELINING", "8BITMIME"), ("8BITMIME",)], ids=["pipelining", "in step"])
+def test_kept_session_is_woken_with_rset(make_instance, make_sink, keywords):
+    """RSET goes ahead of the next message, with its first commands where the server allows that; a session that died meanwhile costs nothing."""
+    sink = make_sink(keywords=keywords)
+    mta = make_instance(relayhost=sink.nexthop, smtp_connection_cache_destinations=sink.nexthop, smtp_connection_cache_time_limit="30s")
+    mark = mta.log.mark()
+    for number in range(3):
+        mta.submit(f"{number}@remote.test")
+        sink.wait_for_recipient(f"{number}@remote.test")
+        mta.wait_empty()
+    assert len(sink.sessions) == 1
+    assert [c.split(":")[0].upper() for c in sink.sessions[0].commands] == ["EHLO MX.STAGEPOST.TEST", *["MAIL FROM", "RCPT TO", "DATA", "RSET"] * 2, "MAIL FROM",
+                                                                            "RCPT TO", "DATA"]
+    mta.log.wait(r"relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, conn_use=3, .*status=sent", since=mark)
+    for number, rule in enumerate([{"reply": "421 4.3.2 closing"}, {"drop": True}, {"reply": "502 5.5.1 what?"}], start=3):
+        sink.on("RSET", times=1, **rule)
+        mta.submit(f"{number}@remote.test")
+        assert len(sink.wait_messages(1, where=lambda m, n=number: f"{n}@remote.test" in m.recipients)) == 1
+        mta.wait_empty()
+        assert len(sink.sessions) == number - 1, "a new session each time"
+    assert not mta.log.find(r"status=deferred", since=mark)
 
 
 def test_destination_concurrency_limit(make_instance, make_sink):

@@ -238,8 +238,6 @@ net::Task<> Agent::try_destination(Run& run, Destination destination, bool last_
 net::Task<> Agent::try_cached(Run& run, const Destination& destination) {
   auto session = cache_.take(destination.text + "\n" + run.policy.key());
   if (!session) { co_return; }
-  const bool alive = co_await session->reset();
-  if (!alive) { co_return; }
   co_await send(run, *session, false);
   co_await give_back(run, destination, std::move(session));
 }
@@ -349,7 +347,8 @@ net::Task<> Agent::send(Run& run, Session& session, bool last) {
   const bool convert =
       settings_.mime_output_conversion && envelope.eight_bit && !server.has(smtp::Feature::eight_bit_mime);
   Transaction transaction(std::move(envelope), server, settings_, session.host());
-  co_await session.transact(transaction, attempt, convert);
+  const bool alive = co_await session.transact(transaction, attempt, convert);
+  if (!alive) { co_return; }  // only a kept one is not; the destination has not been tried yet
 
   std::vector<std::string> logged;
   for (std::size_t i = 0; i < recipients.size(); ++i) {

@@ -229,7 +229,7 @@ class AgentTest : public testing::Test {
   void configure(const std::string& extra, Protocol protocol = Protocol::smtp) {
     auto config = config::Snapshot::from_text(
         "myhostname = me.test\nmydomain = test\ninet_interfaces = 127.0.0.9\ninet_protocols = ipv4\n"
-        "smtp_helo_timeout = 1s\nsmtp_rcpt_timeout = 1s\nsmtp_data_done_timeout = 1s\nhash_queue_names =\n" +
+        "smtp_helo_timeout = 1s\nsmtp_rcpt_timeout = 1s\nsmtp_data_done_timeout = 1s\nhash_queue_names = corrupt\n" +
             extra,
         "main.cf", {.process_name = "smtp"});
     ASSERT_TRUE(config) << config.error().message();

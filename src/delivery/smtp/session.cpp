@@ -196,8 +196,39 @@ net::Task<std::optional<Failure>> Session::send_content(delivery::Attempt& attem
   co_return std::nullopt;
 }
 
-net::Task<> Session::transact(Transaction& transaction, delivery::Attempt& attempt, bool convert_to_7bit) {
+void Session::append_commands(Transaction& transaction) {
+  while (const auto line = transaction.next_command()) {
+    stream_.append(*line);
+    stream_.append("\r\n");
+  }
+}
+
+net::Task<bool> Session::wake(Transaction& transaction) {
+  if (!usable_) { co_return false; }
+  if (!server_.has(smtp::Feature::pipelining)) {
+    const bool alive = co_await reset();
+    co_return alive;
+  }
+  stream_.append("RSET\r\n");
+  append_commands(transaction);
+  const Deadline deadline = within(settings_.rset_timeout);
+  const auto flushed = co_await stream_.flush(deadline);
+  if (flushed) {
+    const auto reply = co_await read_reply(Step::rset, deadline);
+    if (reply && reply->reply_class() == 2) { co_return usable_; }
+  }
+  // Whatever it makes of the rest: without the final dot it has no message.
+  usable_ = false;
+  stream_.close();
+  co_return false;
+}
+
+net::Task<bool> Session::transact(Transaction& transaction, delivery::Attempt& attempt, bool convert_to_7bit) {
   using Phase = Transaction::Phase;
+  if (uses > 0) {
+    const bool alive = co_await wake(transaction);
+    if (!alive) { co_return false; }
+  }
   ++uses;
   while (transaction.phase() != Phase::done) {
     if (transaction.phase() == Phase::content) {
@@ -213,10 +244,7 @@ net::Task<> Session::transact(Transaction& transaction, delivery::Attempt& attem
       stream_.append(".\r\n");
       transaction.content_sent();
     }
-    while (const auto line = transaction.next_command()) {
-      stream_.append(*line);
-      stream_.append("\r\n");
-    }
+    append_commands(transaction);
     const auto step = transaction.awaited();
     if (!step) { break; }
     const Deadline deadline = within(timeout_of(*step));
@@ -235,6 +263,7 @@ net::Task<> Session::transact(Transaction& transaction, delivery::Attempt& attem
   }
   if (transaction.server_closing()) { usable_ = false; }
   if (usable_ && transaction.needs_reset()) { [[maybe_unused]] const bool clean = co_await reset(); }
+  co_return true;
 }
 
 net::Task<bool> Session::reset() {

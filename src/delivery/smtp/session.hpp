@@ -37,11 +37,10 @@ class Session {
                                                                  std::string server_name);
 
   /// Sends one message to the recipients of `transaction`; it holds their fates afterwards. The connection may be
-  /// gone: see usable().
-  [[nodiscard]] net::Task<> transact(Transaction& transaction, delivery::Attempt& attempt, bool convert_to_7bit);
+  /// gone: see usable(). False: the connection, kept since an earlier message, turned out to be gone before the
+  /// server took any of it; the transaction is as it was.
+  [[nodiscard]] net::Task<bool> transact(Transaction& transaction, delivery::Attempt& attempt, bool convert_to_7bit);
 
-  /// RSET; false when the session is not good any more.
-  [[nodiscard]] net::Task<bool> reset();
   /// Says goodbye and closes; with smtp_skip_quit_response without waiting for the answer.
   [[nodiscard]] net::Task<> quit();
 
@@ -64,6 +63,12 @@ class Session {
                                                                       std::shared_ptr<const tls::ClientContext> context,
                                                                       std::string server_name);
   [[nodiscard]] net::Task<std::optional<Failure>> send_content(delivery::Attempt& attempt, bool convert_to_7bit);
+  /// RSET; false when the session is not good any more.
+  [[nodiscard]] net::Task<bool> reset();
+  /// Sees whether a kept session still lives, before the next message: RSET, which leaves together with the message's
+  /// first commands where the server allows that (RFC 2920).
+  [[nodiscard]] net::Task<bool> wake(Transaction& transaction);
+  void append_commands(Transaction& transaction);
   [[nodiscard]] std::chrono::seconds timeout_of(Step step) const;
 
   net::BufferedStream stream_;
