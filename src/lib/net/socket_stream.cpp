@@ -71,6 +71,10 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
     if (descriptor_.is_open()) { descriptor_.cancel(ignored); }
   }
 
+  /// After a wait for writing the reactor keeps looking at that side too, and each later wait for reading begins with
+  /// a wake-up because the socket is writable. Registered anew, it is not. Nothing may be waiting.
+  void forget_writing() { descriptor_.assign(descriptor_.release()); }
+
   void close() {
     boost::system::error_code ignored;
     timer_.cancel();
@@ -224,6 +228,7 @@ Task<Result<std::unique_ptr<Stream>>> connect(EventLoop& loop, unique_fd socket,
     socklen_t size = sizeof error;
     ::getsockopt(waitable->fd(), SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0) { co_return errno_failure(error, "connect"); }
+    waitable->forget_writing();
     break;
   }
   co_return std::unique_ptr<Stream>(std::move(stream));
