@@ -12,6 +12,7 @@ from support import database_servers
 from support.database_servers import ENTRIES, PASSWORD, SERVERS
 from support.mta import stagepost_suite
 from support.ports import free_port
+from support.sink import make_certificate
 from support.waiting import wait_for
 
 SUITE = stagepost_suite()
@@ -172,6 +173,14 @@ def test_a_wrong_password_is_a_failure_with_the_hosts_name(area, server):
     said = area.failure(area.table(password="wrong-password"))
     assert f"127.0.0.1:{server.port}" in said
     assert re.search("password|Access denied|Invalid credentials", said), said
+
+
+def test_tls_is_used_and_the_servers_certificate_checked(area, server, tmp_path):
+    settings, value = server.tls(server.certificate.cert)
+    assert area.query(area.table(**settings), "one@ex.test") == value
+    settings, _ = server.tls(make_certificate(tmp_path, "stranger").cert)
+    said = area.failure(area.table(**settings))
+    assert re.search("certificate|TLS|SSL", said), said
 
 
 def test_the_next_host_answers(area, server):

@@ -14,6 +14,7 @@ import tempfile
 
 from . import procs
 from .ports import free_port
+from .sink import make_certificate
 from .waiting import SCALE, wait_for
 
 USER, PASSWORD = "reader", "s3cret-of-reader"
@@ -54,6 +55,10 @@ class Server:
         if self.account:
             os.chown(self.directory, self.account.pw_uid, self.account.pw_gid)
         self.directory.chmod(0o755)
+        self.certificate = make_certificate(self.directory)
+        os.chmod(self.certificate.key, 0o600)
+        if self.account:
+            os.chown(self.certificate.key, self.account.pw_uid, self.account.pw_gid)
         self.process = None
         self.output = open(self.directory / "output", "wb")
 
@@ -127,6 +132,10 @@ class Server:
         """The settings of a table as a dict. `hosts` are "host:port", this server when there are none."""
         raise NotImplementedError
 
+    def tls(self, ca):
+        """Settings that demand TLS and a certificate signed by those in the file `ca`, and what one@ex.test has with them."""
+        raise NotImplementedError
+
     def query(self, key="%s"):
         """Settings that look for the values of `key`."""
         raise NotImplementedError
@@ -172,7 +181,8 @@ class Postgres(SqlServer):
 
     def launch(self):
         self._run("postgres", "-D", "data", "-p", self.port, "-k", self.directory, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
-                  "-c", "shared_buffers=1MB", "-c", "max_connections=20")
+                  "-c", "shared_buffers=1MB", "-c", "max_connections=20", "-c", "ssl=on", "-c", f"ssl_cert_file={self.certificate.cert}",
+                  "-c", f"ssl_key_file={self.certificate.key}")
 
     def _sql(self, text, database="mail", check=True):
         return self.tool("psql", "-qAtX", "-h", "127.0.0.1", "-p", self.port, "-U", USER, "-d", database, "-v", "ON_ERROR_STOP=1",
@@ -183,6 +193,10 @@ class Postgres(SqlServer):
 
     def rows(self):
         return int(self._sql("SELECT count(*) FROM entries").stdout)
+
+    def tls(self, ca):
+        return {"hosts": f"postgresql://127.0.0.1:{self.port}/mail?sslmode=verify-full&sslrootcert={ca}",
+                "query": "SELECT 'ssl is ' || ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"}, "ssl is true"
 
     def connections(self):
         return int(self._sql("SELECT count(*) FROM pg_stat_activity WHERE usename IS NOT NULL AND datname = 'mail' AND pid <> pg_backend_pid()").stdout)
@@ -209,7 +223,8 @@ class Mariadb(SqlServer):
 
     def launch(self):
         self._run("mariadbd", "--no-defaults", f"--datadir={self.directory}/data", f"--socket={self.directory}/socket", f"--port={self.port}",
-                  "--bind-address=127.0.0.1", f"--pid-file={self.directory}/pid", "--skip-name-resolve", *self._small())
+                  "--bind-address=127.0.0.1", f"--pid-file={self.directory}/pid", "--skip-name-resolve",
+                  f"--ssl-cert={self.certificate.cert}", f"--ssl-key={self.certificate.key}", *self._small())
 
     def _sql(self, text, database="mail", check=True):
         return self.tool("mariadb", "--no-defaults", "-BN", "-S", self.directory / "socket", "-u", "root", *([database] if database else []),
@@ -220,6 +235,10 @@ class Mariadb(SqlServer):
 
     def rows(self):
         return int(self._sql("SELECT count(*) FROM entries").stdout)
+
+    def tls(self, ca):
+        return {"tls_CAfile": ca, "tls_verify_cert": "yes",
+                "query": "SELECT LENGTH(VARIABLE_VALUE) > 0 FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_cipher'"}, "1"
 
     def connections(self):
         return int(self._sql(f"SELECT count(*) FROM information_schema.processlist WHERE user = '{USER}'").stdout)
@@ -239,7 +258,7 @@ class Ldap(Server):
         (self.directory / "data").mkdir()
         if self.account:
             os.chown(self.directory / "data", self.account.pw_uid, self.account.pw_gid)
-        (self.directory / "slapd.conf").write_text(SLAPD.format(directory=self.directory, suffix=self.suffix, admin=self.admin, password=PASSWORD))
+        (self.directory / "slapd.conf").write_text(SLAPD.format(directory=self.directory, certificate=self.certificate, suffix=self.suffix, admin=self.admin, password=PASSWORD))
         self.tool("slapadd", "-q", "-f", "slapd.conf", stdin=self.ldif().encode())
         self.start()
 
@@ -264,6 +283,9 @@ class Ldap(Server):
                   "bind_pw": password, "search_base": self.suffix, "result_attribute": "entryvalue", **self.query()}
         return {name: value for name, value in {**values, **more}.items() if value is not None}
 
+    def tls(self, ca):
+        return {"start_tls": "yes", "tls_require_cert": "yes", "tls_ca_cert_file": ca}, "first@hub.test"
+
     def query(self, key="%s"):
         return {"query_filter": f"(entryname={key})"}
 
@@ -278,6 +300,8 @@ attributetype ( 1.3.6.1.4.1.99999.1.5 NAME 'address' SYNTAX 1.3.6.1.4.1.1466.115
 attributetype ( 1.3.6.1.4.1.99999.1.6 NAME 'memberdn' SUP distinguishedName )
 attributetype ( 1.3.6.1.4.1.99999.1.7 NAME 'memberurl' SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
 objectclass ( 1.3.6.1.4.1.99999.2.1 NAME 'mailthing' SUP top STRUCTURAL MUST cn MAY ( entryname $ entryvalue $ memberaddr $ maildrop $ address $ memberdn $ memberurl ) )
+TLSCertificateFile {certificate.cert}
+TLSCertificateKeyFile {certificate.key}
 pidfile {directory}/pid
 moduleload back_mdb
 database mdb
