@@ -13,6 +13,7 @@ OpenContext make_context(const config::SnapshotPtr& config, net::EventLoop* loop
   context.lmdb_map_size_bytes = static_cast<std::size_t>(config->integer("lmdb_map_size"));
   context.berkeley_db_create_buffer_bytes =
       static_cast<std::size_t>(std::max<std::int64_t>(config->integer("berkeley_db_create_buffer_size"), 0));
+  context.socketmap_reply_limit_bytes = static_cast<std::size_t>(config->integer("socketmap_max_reply_size"));
   context.parameter = [config](std::string_view name) { return config->find_text(name); };
   context.warn = [](std::string_view line) { log::warning("{}", line); };
   context.note = [](std::string_view line) { log::info("{}", line); };

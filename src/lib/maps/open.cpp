@@ -13,6 +13,7 @@
 #include "maps/fold.hpp"
 #include "maps/lmdb_file.hpp"
 #include "maps/memory_tables.hpp"
+#include "maps/network_tables.hpp"
 #include "maps/pattern_rules.hpp"
 
 namespace stagepost::maps {
@@ -227,22 +228,25 @@ Result<std::unique_ptr<Table>> open_debug(std::string_view name, const OpenConte
 }
 
 TableType read_only_type(Opener open) { return {.open = std::move(open), .read_only = true}; }
+TableType pattern_type(Opener open) { return {.open = std::move(open), .read_only = true, .keys = KeyKind::pattern}; }
 
 Registry make_built_in() {
   Registry registry;
   registry.add("cdb", cdb_type());
-  registry.add("cidr", read_only_type(open_cidr));
+  registry.add("cidr", pattern_type(open_cidr));
   registry.add("debug", open_debug);
   registry.add("environ", open_environ);
   registry.add("fail", {.open = open_fail, .takes_entries = true});
   registry.add("inline", read_only_type(open_inline));
   registry.add("internal", open_internal);
   registry.add("lmdb", lmdb_type());
-  registry.add("pcre", read_only_type(open_pcre));
+  registry.add("pcre", pattern_type(open_pcre));
   registry.add("pipemap", read_only_type(open_pipemap));
   registry.add("randmap", read_only_type(open_randmap));
-  registry.add("regexp", read_only_type(open_regexp));
+  registry.add("regexp", pattern_type(open_regexp));
+  registry.add("socketmap", pattern_type(open_socketmap));
   registry.add("static", open_static);
+  registry.add("tcp", pattern_type(open_tcp));
   registry.add("texthash", read_only_type(open_texthash));
   registry.add("unionmap", read_only_type(open_unionmap));
   registry.add("unix", read_only_type(open_unix));
@@ -270,6 +274,30 @@ std::vector<std::string> Registry::names() const {
 }
 
 const Registry& types_of(const OpenContext& context) { return context.types ? *context.types : *Registry::built_in(); }
+
+KeyKind key_kind_of(std::string_view type_and_name, const OpenContext& context) {
+  constexpr std::size_t kTableLimit = 1000;
+  std::vector<std::string_view> open_ends{type_and_name};
+  // Each step takes one name apart, so the text's length bounds the loop; the limit is for what cannot be opened
+  // anyway.
+  for (std::size_t i = 0; i < open_ends.size() && i < kTableLimit; ++i) {
+    const std::string_view whole = open_ends[i];
+    const std::size_t colon = whole.find(':');
+    if (colon == std::string_view::npos) { continue; }
+    const std::string_view type = whole.substr(0, colon);
+    const std::string_view name = whole.substr(colon + 1);
+    if (type == "debug" || type == "proxy") {
+      open_ends.push_back(name);
+    } else if (type == "unionmap" || type == "pipemap") {
+      const auto inside = inside_braces(name);
+      const auto items = inside ? split_outside_braces(*inside) : Result<std::vector<std::string_view>>{};
+      if (items) { open_ends.insert(open_ends.end(), items->begin(), items->end()); }
+    } else if (const TableType* how = types_of(context).find(type); how != nullptr && how->keys == KeyKind::pattern) {
+      return KeyKind::pattern;
+    }
+  }
+  return KeyKind::fixed;
+}
 
 Result<std::unique_ptr<Table>> open(std::string_view type_and_name, const OpenContext& context) {
   const std::size_t colon = type_and_name.find(':');

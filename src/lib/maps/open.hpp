@@ -51,6 +51,11 @@ struct OpenContext {
   std::size_t lmdb_map_size_bytes = 16'777'216;              ///< lmdb_map_size
   std::size_t berkeley_db_create_buffer_bytes = 16'777'216;  ///< berkeley_db_create_buffer_size
   std::size_t source_limit_bytes = 512U << 20U;              ///< a larger text table is an error
+  std::size_t socketmap_reply_limit_bytes = 100'000;         ///< socketmap_max_reply_size
+  /// For a table whose answers choose users, files or commands: proxy:type:name is opened here, without proxymap.
+  bool security_sensitive = false;
+  /// Where proxymap's sockets are, for programs whose working directory is another one; empty: the working directory.
+  std::string queue_directory = {};
   /// Tables of modules within which this one is opened (NestedTable).
   std::size_t nesting = 0;
   /// A table file is looked at (stat) at most this often; a changed one is read again, whole, once it is this old.
@@ -78,16 +83,20 @@ struct TableType {
   enum class Label : std::uint8_t { type_and_name, file, name } label = Label::type_and_name;
   /// Entries can be added and removed (postmap -i, -d).
   bool changeable = true;
-  /// Cannot be opened for writing: its content is a text file, the configuration, or other tables.
+  /// Cannot be opened for writing: its content is a text file, the configuration, other tables, or a server that only
+  /// answers.
   bool read_only = false;
   /// Without `write`: Table::put() takes entries (postmap -i).
   bool takes_entries = false;
+  /// What all tables of this type have as key_kind(); those made of others depend on these (key_kind_of).
+  KeyKind keys = KeyKind::fixed;
 };
 
 /// Table types by name. Immutable once shared.
 class Registry {
  public:
-  /// cdb cidr debug environ fail inline internal lmdb pcre pipemap randmap regexp static texthash unionmap unix
+  /// cdb cidr debug environ fail inline internal lmdb pcre pipemap randmap regexp socketmap static tcp texthash
+  /// unionmap unix
   [[nodiscard]] static const std::shared_ptr<const Registry>& built_in();
 
   /// A later entry replaces an earlier one.
@@ -104,6 +113,9 @@ class Registry {
 
 /// The types that `context` knows.
 [[nodiscard]] const Registry& types_of(const OpenContext& context);
+
+/// The key_kind() that "type:name" will have, without opening it: proxymap's clients must know it and cannot wait.
+[[nodiscard]] KeyKind key_kind_of(std::string_view type_and_name, const OpenContext& context);
 
 /// Opens "type:name". Errors: "unsupported dictionary type: hash", a missing or unreadable file (its
 /// errno), bad syntax of the name. Bad lines inside a file are warnings and are skipped, as Postfix does.
