@@ -237,6 +237,7 @@ TEST_F(Files, OnlyRegularFilesThatNotEverybodyWritesAreRead) {
 TEST_F(Files, TableOwnerIsThatOfTheIndexedFile) {
   std::ofstream(directory_ + "/aliases.lmdb").close();
   EXPECT_EQ(table_owner("lmdb:" + directory_ + "/aliases").value(), ::getuid());
+  EXPECT_EQ(table_owner("proxy:lmdb:" + directory_ + "/aliases").value(), ::getuid());
   EXPECT_EQ(table_owner("inline:{a=b}").value(), 0U);
   EXPECT_FALSE(table_owner("lmdb:" + directory_ + "/none"));
 }

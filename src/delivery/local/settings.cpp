@@ -29,17 +29,6 @@ Result<delivery::Identity> find_default_rights(const config::Snapshot& config) {
   return account->identity;
 }
 
-/// alias_maps never goes through proxymap (local(8), SECURITY): the table is opened here.
-std::string without_proxy(const std::vector<std::string>& tables) {
-  std::string list;
-  for (const std::string& table : tables) {
-    std::string_view name = table;
-    while (name.starts_with("proxy:")) { name.remove_prefix(6); }
-    list += (list.empty() ? "" : " ") + std::string(name);
-  }
-  return list;
-}
-
 }  // namespace
 
 Result<std::set<Source>> parse_sources(std::string_view parameter, std::string_view list) {
@@ -59,10 +48,13 @@ Result<std::set<Source>> parse_sources(std::string_view parameter, std::string_v
 }
 
 Result<uid_t> table_owner(const std::string& type_and_name) {
-  const std::size_t colon = type_and_name.find(':');
-  if (colon == std::string::npos) { return uid_t{0}; }
-  const std::string_view type = std::string_view(type_and_name).substr(0, colon);
-  std::string path = type_and_name.substr(colon + 1);
+  std::string_view table = type_and_name;
+  // Opened here all the same.
+  while (table.starts_with("proxy:")) { table.remove_prefix(std::string_view("proxy:").size()); }
+  const std::size_t colon = table.find(':');
+  if (colon == std::string_view::npos) { return uid_t{0}; }
+  const std::string_view type = table.substr(0, colon);
+  std::string path(table.substr(colon + 1));
   if (type == "lmdb" || type == "cdb") {
     path += "." + std::string(type);
   } else if (type == "hash" || type == "btree") {
@@ -80,7 +72,9 @@ Result<Settings> Settings::create(const config::Snapshot& config, maps::OpenCont
   Settings settings;
   // $1 of a pattern table must not choose a command, file or transport.
   context.substitution = maps::Substitution::forbidden;
-  SP_TRY(settings.aliases, maps::Chain::open("alias_maps", without_proxy(config.list("alias_maps")), context));
+  // What chooses commands, files and users is never asked through proxymap (local(8), SECURITY).
+  context.security_sensitive = true;
+  SP_TRY(settings.aliases, maps::Chain::open("alias_maps", config.text("alias_maps"), context));
   const auto open = [&](std::string_view name) { return maps::Chain::open(name, config.text(name), context); };
   SP_TRY(settings.mailbox_transports, open("mailbox_transport_maps"));
   SP_TRY(settings.fallback_transports, open("fallback_transport_maps"));

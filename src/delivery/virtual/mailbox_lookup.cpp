@@ -28,6 +28,8 @@ bool climbs_out(std::string_view path) {
 Result<MailboxLookup> MailboxLookup::create(const config::Snapshot& config, maps::OpenContext context) {
   // $1 of a pattern table must not choose a path or a user id.
   context.substitution = maps::Substitution::forbidden;
+  // Nor does another process choose them (virtual(8), SECURITY).
+  context.security_sensitive = true;
   MailboxLookup lookup;
   const auto open = [&](std::string_view name) { return maps::Chain::open(name, config.text(name), context); };
   SP_TRY(lookup.mailboxes_, open("virtual_mailbox_maps"));

@@ -17,6 +17,7 @@
 #include "maps/lmdb_file.hpp"
 #include "maps/module.hpp"
 #include "maps/nested_table.hpp"
+#include "maps/proxy_table.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -209,8 +210,7 @@ std::shared_ptr<const Registry> types_with_modules(const config::Snapshot& confi
   for (const auto& [type, path] : paths) {
     if (Registry::built_in()->find(type) == nullptr) { registry->add(type, module_type(type, path)); }
   }
-  // A process that may open the table itself does.
-  registry->add("proxy", [](std::string_view name, const OpenContext& inner) { return open(name, inner); });
+  registry->add("proxy", proxy_type(config));
   for (const char* type : {"btree", "hash"}) {
     if (registry->find(type) == nullptr) { registry->add(type, lmdb_type_named(type)); }
   }

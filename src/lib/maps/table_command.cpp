@@ -432,6 +432,7 @@ int run_table_command(int argc, char** argv, const CommandVariant& variant) {
   net::EventLoop loop;
   OpenContext context = make_context(*configuration, &loop);
   context.may_block = true;
+  context.queue_directory = snapshot.text("queue_directory");
   context.fold = arguments.fold;
   context.nul = arguments.build.nul;
   // Headers and bodies may be in any character set.
