@@ -93,9 +93,9 @@ class Session {
       if (!ready) { break; }
       const auto read = co_await read_request();
       if (!read) {
-        if (read.error().code != net::Errc::end_of_stream && !broken_) {
-          log::warning("client: {}", read.error().message());
-        }
+        const bool expected =
+            read.error().code == net::Errc::end_of_stream || read.error().is(std::errc::operation_canceled);
+        if (!expected && !broken_) { log::warning("client: {}", read.error().message()); }
         break;
       }
       // Replies leave together when there is nothing more to answer at once.
@@ -136,6 +136,8 @@ class Session {
       }
     }
     co_await lookups_.room();
+    // This task was told to end while it waited.
+    if (lookups_.full()) { co_return failure("too many lookups", std::errc::operation_canceled); }
     lookups_.spawn(answer(*table, *std::move(request)));
     co_return Result<>{};
   }
