@@ -125,6 +125,38 @@ def test_memcache_is_a_cache_before_its_backup(area, memcached):
 
 
 @needs_memcached
+def test_memcache_changes(area, memcached):
+    source = area.directory / "backup"
+    source.write_text("old entry\n")
+    assert area.postmap(f"lmdb:{source}")[0] == 0
+    where = {"memcache": f"inet:127.0.0.1:{memcached.port}", "key_format": "t:%s", "ttl": 0, "flags": 3}
+    alone = area.table("memcache", **where)
+    assert area.postmap("-i", alone, stdin="one first value\nwith\ttab\n") == (0, "", "")
+    assert memcached.get("t:one") == (3, "first value")
+    assert "duplicate entry" in area.postmap("-i", alone, stdin="one other\n")[2]
+    assert area.postmap("-ir", alone, stdin="one other\n") == (0, "", "")
+    assert area.query(alone, "one") == "other"
+    assert area.postmap("-d", "one", alone)[0] == 0 and memcached.get("t:one") is None
+    assert area.postmap("-d", "one", alone) == (1, "", "")
+    both = area.table("memcache", **where, backup=f"lmdb:{source}")
+    assert area.postmap("-i", both, stdin="new thing\n") == (0, "", "")
+    assert memcached.get("t:new") == (3, "thing") and area.query(f"lmdb:{source}", "new") == "thing"
+    # A key that the server cannot hold is kept by the backup; one without the parts of the format nowhere.
+    assert area.postmap("-i", both, stdin="k" * 300 + " long\n") == (0, "", "")
+    assert area.query(both, "k" * 300) == "long"
+    parts = area.table("memcache", **{**where, "key_format": "%u-%d"}, backup=f"lmdb:{source}")
+    assert "update skipped" in area.postmap("-i", parts, stdin="plain x\n")[2]
+    assert area.query(f"lmdb:{source}", "plain") is None
+    assert area.query(both, "old") == "entry"
+    assert area.postmap("-d", "-", both, stdin="old\nnew\n")[0] == 0
+    assert memcached.get("t:old") is None and memcached.get("t:new") is None and area.query(f"lmdb:{source}", "old") is None
+    memcached.stop()
+    status, _, errors = area.postmap("-i", both, stdin="while down\n")
+    assert status == 0 and "Connection refused" in errors and area.query(f"lmdb:{source}", "while") == "down"
+    assert area.postmap("-i", alone, stdin="while down\n")[0] == 1
+
+
+@needs_memcached
 def test_memcache_keys_are_made_by_their_format(area, memcached):
     where = f"inet:127.0.0.1:{memcached.port}"
     memcached.set("user|example.com|com", "found")
@@ -186,6 +218,25 @@ def test_redis_strings_and_hashes(area, redis):
         redis.cli("set", "alias:" + key.lower(), "found " + str(len(key)))
         assert area.query(strings, key) == "found " + str(len(key))
     assert int(redis.cli("dbsize")) >= len(HOSTILE)
+
+
+@needs_redis
+def test_redis_changes(area, redis):
+    where = {"hosts": f"127.0.0.1:{redis.port}"}
+    strings = area.table("redis", **where, prefix="s:", ttl=100)
+    assert area.postmap("-i", strings, stdin="One first value\ntwo 2\n") == (0, "", "")
+    assert redis.cli("get", "s:one") == "first value" and 0 < int(redis.cli("ttl", "s:one")) <= 100
+    assert "duplicate entry" in area.postmap("-i", strings, stdin="one other\n")[2]
+    assert area.postmap("-ir", strings, stdin="one other\n")[0] == 0 and area.query(strings, "one") == "other"
+    assert area.postmap("-d", "ONE", strings)[0] == 0 and redis.cli("exists", "s:one") == "0"
+    assert area.postmap("-d", "one", strings) == (1, "", "")
+    hashes = area.table("redis", **where, key_format="h", field_format="%s")
+    assert area.postmap("-i", hashes, stdin="field value\n") == (0, "", "")
+    assert redis.cli("hget", "h", "field") == "value"
+    assert area.postmap("-d", "field", hashes)[0] == 0 and redis.cli("exists", "h") == "0"
+    assert "fields of a hash have no ttl" in area.failure(area.table("redis", **where, field_format="%s", ttl=1))
+    redis.cli("config", "set", "maxmemory", 1)
+    assert "OOM" in area.postmap("-i", strings, stdin="x y\n")[2]
 
 
 @needs_redis
@@ -337,6 +388,9 @@ def test_sqlite_keys_stay_values(area, database):
     doubled = area.table("sqlite", dbpath=database, query='SELECT v FROM t WHERE k = "%s"')
     status, value, errors = area.postmap("-q", '" or "1"="1', doubled)
     assert (status, value) == (1, "") and "use single quotes" in errors
+    for option, stdin in (("-d", "one@example.com\n"), ("-i", "new entry\n")):
+        status, _, errors = area.postmap(*([option, "-"] if option == "-d" else [option]), doubled, stdin=stdin)
+        assert status == 1 and "fatal: " in errors
     writing = area.table("sqlite", dbpath=database, query="DELETE FROM t WHERE k = '%s'")
     assert "fatal" in area.failure(writing, "one@example.com")
     with sqlite3.connect(database) as check:

@@ -100,6 +100,10 @@ ModuleContext module_context(const OpenContext& context) {
           .open_table = nested_table_opener(context)};
 }
 
+/// Known before the module is loaded: types whose tables can be changed one entry at a time, and those that cannot.
+constexpr std::array<std::string_view, 2> kStores{"memcache", "redis"};
+constexpr std::array<std::string_view, 5> kDirectories{"ldap", "mongodb", "mysql", "pgsql", "sqlite"};
+
 /// `suffix` is known before the module is loaded: postmap asks for the rights of the file's owner first.
 TableType module_type(const std::string& type, const std::string& path) {
   TableType how;
@@ -126,7 +130,10 @@ TableType module_type(const std::string& type, const std::string& path) {
       if (found->write == nullptr) { return failure(fmt::format("module {} cannot write {} tables", path, type)); }
       return found->write(name, options);
     };
+    return how;
   }
+  how.takes_entries = std::ranges::find(kStores, type) != kStores.end();
+  how.read_only = std::ranges::find(kDirectories, type) != kDirectories.end();
   return how;
 }
 
