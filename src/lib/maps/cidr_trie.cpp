@@ -21,7 +21,7 @@ unsigned CidrTrie::common_prefix(const Bits& a, const Bits& b) {
 }
 
 std::uint32_t CidrTrie::make_node(const Bits& bits, unsigned length) {
-  nodes_.push_back({.bits = bits, .length = length, .child = {kNone, kNone}, .values = {}});
+  nodes_.push_back({.bits = bits, .length = length, .child = {kNone, kNone}, .values = kNone});
   return static_cast<std::uint32_t>(nodes_.size() - 1);
 }
 
@@ -50,7 +50,11 @@ void CidrTrie::add(const Network& network, Value value) {
       at = next;
     }
   }
-  nodes_[at].values.push_back(value);
+  if (nodes_[at].values == kNone) {
+    nodes_[at].values = static_cast<std::uint32_t>(values_.size());
+    values_.emplace_back();
+  }
+  values_[nodes_[at].values].push_back(value);
 }
 
 }  // namespace stagepost::maps

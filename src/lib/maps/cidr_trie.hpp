@@ -24,8 +24,11 @@ class CidrTrie {
     const Bits bits = bits_of(address);
     for (std::uint32_t at = nodes_.empty() ? kNone : 0; at != kNone;) {
       const Node& node = nodes_[at];
-      if (common_prefix(node.bits, bits) < node.length) { return; }
-      if (!node.values.empty()) { visit(std::span<const Value>(node.values)); }
+      // Nodes that only branch are not compared: what is below another's branch fails at the next network.
+      if (node.values != kNone) {
+        if (!within(bits, node)) { return; }
+        visit(std::span<const Value>(values_[node.values]));
+      }
       if (node.length == address.width()) { return; }
       at = node.child[bit(bits, node.length)];
     }
@@ -39,19 +42,25 @@ class CidrTrie {
   static constexpr std::uint32_t kNone = UINT32_MAX;
   struct Node {
     Bits bits;
-    unsigned length = 0;
+    std::uint32_t length = 0;
     std::array<std::uint32_t, 2> child{kNone, kNone};
-    std::vector<Value> values;
+    std::uint32_t values = kNone;  ///< in values_: this is a network, not only a branch
   };
 
   [[nodiscard]] static Bits bits_of(const IpBits& address);
   [[nodiscard]] static unsigned common_prefix(const Bits& a, const Bits& b);
+  [[nodiscard]] static bool within(const Bits& address, const Node& network) {
+    const std::uint64_t high = address.high ^ network.bits.high;
+    if (network.length <= 64) { return network.length == 0 || high >> (64 - network.length) == 0; }
+    return high == 0 && (address.low ^ network.bits.low) >> (128 - network.length) == 0;
+  }
   [[nodiscard]] static unsigned bit(const Bits& bits, unsigned index) {
     return static_cast<unsigned>((index < 64 ? bits.high >> (63 - index) : bits.low >> (127 - index)) & 1U);
   }
   [[nodiscard]] std::uint32_t make_node(const Bits& bits, unsigned length);
 
   std::vector<Node> nodes_;  ///< [0] is the root: all addresses
+  std::vector<std::vector<Value>> values_;
 };
 
 }  // namespace stagepost::maps
