@@ -11,7 +11,7 @@ import pytest
 
 from support.mta import stagepost_suite
 from support.sink import make_certificate
-from support.table_servers import MEMCACHED, REDIS, Memcached, Redis
+from support.keyvalue_servers import MEMCACHED, REDIS, Memcached, Redis
 from support.waiting import wait_for
 
 SUITE = stagepost_suite()
