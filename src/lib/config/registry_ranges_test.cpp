@@ -343,6 +343,14 @@ TEST(Ranges, TextsThatPostfixNeedsMustNotBeEmpty) {
   expect_problems(settings);
 }
 
+TEST(Ranges, ZeroIsAllowedWhereItMeansNever) {
+  // postconf(5): a cost of 0 disables preemption; a limit of 0 is none.
+  expect_problems({{"default_delivery_slot_cost = 0", ""},
+                   {"message_size_limit = 0", ""},
+                   {"default_destination_concurrency_failed_cohort_limit = 0", ""},
+                   {"smtpd_client_connection_rate_limit = 0", ""}});
+}
+
 TEST(Ranges, ValuesThatAreNoNumbersOrTimes) {
   expect_problems(
       {{"max_use = x", "bad numerical configuration: max_use = x"},

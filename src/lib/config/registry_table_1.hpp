@@ -87,7 +87,7 @@ inline constexpr Parameter kPart1[] = {
     text("debug_peer_list", ""),
     text("debugger_command", ""),
     required("default_database_type", "hash"),
-    integer("default_delivery_slot_cost", "5", 1),
+    integer("default_delivery_slot_cost", "5"),
     integer("default_delivery_slot_discount", "50", 0, 100),
     integer("default_delivery_slot_loan", "3"),
     text("default_delivery_status_filter", ""),
