@@ -193,6 +193,14 @@ def test_bounced_message_is_removed_after_its_bounce_is_durable(trace):
     assert durable_before(trace["calls"], {notice}, removal) is None, durable_before(trace["calls"], {notice}, removal)
 
 
+def test_failed_recipient_is_marked_as_done_after_its_report_is_durable(trace):
+    calls, bounced = trace["calls"], trace["bounced"]
+    done = next(c.started for c in calls if c.name in WRITES and re.search(rf"/active/(?:\w/)?{bounced}$", c.path or "") and re.search(r', "D"', c.arguments))
+    entry = next(c.ended for c in calls if c.name in WRITES and re.search(rf"/bounce/(?:\w/)?{bounced}$", c.path or ""))
+    assert any(c.name in SYNCS and c.result == 0 and re.search(rf"/bounce/(?:\w/)?{bounced}$", c.path or "") and entry < c.started and c.ended < done
+               for c in calls if c.ended is not None)
+
+
 def test_maildrop_file_is_removed_after_cleanup_made_it_durable(trace):
     """pickup hands the message on; the old copy may go only when the new one is safe."""
     calls = trace["calls"]

@@ -216,6 +216,13 @@ Result<> append_entry(const std::string& path, const RecipientReport& report, Re
   return failure(path + ": removed again and again", std::errc::resource_unavailable_try_again);
 }
 
+Result<> sync_log(const std::string& path) {
+  const auto fd = sys::open(path, O_WRONLY | O_NOFOLLOW);
+  if (!fd && fd.error().is(std::errc::no_such_file_or_directory)) { return {}; }
+  if (!fd) { return std::unexpected(fd.error()); }
+  return sys::fsync(fd->get());
+}
+
 Result<> append_missing_entries(const std::string& path, const std::vector<RecipientReport>& reports,
                                 ReadableLine readable) {
   SP_TRY(auto reader, ReportLogReader::open(path));

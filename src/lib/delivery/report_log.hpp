@@ -69,6 +69,8 @@ class ReportLogReader {
 /// Appends one entry, all or nothing, under the file's exclusive lock; the file is made (mode 0600) when missing, its
 /// directory is not. resource_unavailable_try_again when another process holds the lock.
 [[nodiscard]] Result<> append_entry(const std::string& path, const RecipientReport& report, ReadableLine readable);
+/// What was appended is on stable storage afterwards. A log that is gone (its report was sent) needs none. Blocks.
+[[nodiscard]] Result<> sync_log(const std::string& path);
 
 /// Appends those of `reports` whose recipient the log at `path` does not name yet.
 [[nodiscard]] Result<> append_missing_entries(const std::string& path, const std::vector<RecipientReport>& reports,

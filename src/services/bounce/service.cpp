@@ -5,6 +5,7 @@
 #include "delivery/report_log.hpp"
 #include "ipc/channel.hpp"
 #include "log/log.hpp"
+#include "net/blocking.hpp"
 #include "net/error.hpp"
 #include "net/event.hpp"
 #include "queue/hashing_settings.hpp"
@@ -34,7 +35,8 @@ class LogEntries final : public Entries {
 class Service {
  public:
   Service(daemon::Context& context, const config::Snapshot& config)
-      : directory_(".", queue::hashing(config)),
+      : loop_(context.loop()),
+        directory_(".", queue::hashing(config)),
         reporter_(context.loop(), config, directory_),
         log_(which_log(context, config)),
         queue_(log_ == ReportLog::bounce  ? queue::QueueName::bounce
@@ -108,6 +110,11 @@ class Service {
       }
       const bool locked = !appended && appended.error().is(std::errc::resource_unavailable_try_again);
       if (!locked || deadline.passed()) {
+        // What the defer log tells about is still in the queue; who is in the others is about to be marked as done.
+        if (appended && log_ != ReportLog::defer) {
+          const auto synced = co_await net::run_blocking(loop_, [path] { return delivery::sync_log(path); });
+          appended = synced;
+        }
         if (!appended) { log::warning("{}: {}", request.queue_id, appended.error().message()); }
         co_return appended;
       }
@@ -171,6 +178,7 @@ class Service {
     return removed;
   }
 
+  net::EventLoop& loop_;
   queue::QueueDirectory directory_;
   Reporter reporter_;
   ReportLog log_;
