@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   options.kind = daemon::Kind::isolated;
   options.user = daemon::User::root;
   options.needs.any_path = true;
+  options.needs.network = true;  // tables may be on the network
   options.needs.exec = true;
   return daemon::run(argc, argv, options, serve);
 }

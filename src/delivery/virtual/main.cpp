@@ -45,5 +45,6 @@ int main(int argc, char** argv) {
   options.kind = daemon::Kind::isolated;
   options.user = daemon::User::root;
   options.needs.any_path = true;
+  options.needs.network = true;  // tables may be on the network
   return daemon::run(argc, argv, options, serve);
 }
