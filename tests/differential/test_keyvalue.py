@@ -1,34 +1,16 @@
 """memcache: and sqlite: tables of Postfix and ours: the same answers, and the same bytes to a memcached server."""
 
 import os
-import pathlib
-import shutil
 import socketserver
 import sqlite3
 import subprocess
-import tempfile
 import threading
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("STAGEPOST_BUILD", ROOT / "build" / "dev"))
-PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
-POSTFIX = {name: shutil.which(name, path=PATH) for name in ("postmap", "postconf")}
+from table_commands import BUILD, NEEDED, POSTFIX, TYPES
 
-
-def _types():
-    if not all(POSTFIX.values()):
-        return set()
-    with tempfile.TemporaryDirectory() as directory:
-        pathlib.Path(directory, "main.cf").write_text("compatibility_level = 3.6\n")
-        listed = subprocess.run([POSTFIX["postconf"], "-c", directory, "-m"], capture_output=True, text=True, check=True)
-    return set(listed.stdout.split())
-
-
-TYPES = _types()
-pytestmark = pytest.mark.skipif(not all(POSTFIX.values()) or not (BUILD / "bin" / "postmap").exists(),
-                                reason="Postfix is not installed or postmap is not built")
+pytestmark = NEEDED
 KEYS = ["a", "A", "user@d.example", "user@sub.d.example", "@d.example", "user@", "u@v@d.example", "d.example", "o'hara@d.example", "none",
         "x' or '1'='1", '"quoted"@d.example', "\u00fc@d.example", "%s", "a\\b", "user+ext@d.example", "many", "null", "number", "[192.0.2.1]"]
 LINES = "".join(key + "\n" for key in KEYS).encode()

@@ -515,3 +515,43 @@ def test_sessions_outlive_their_table(make_instance, only_stagepost, tmp_path, k
         assert not instance.log.find(r"(fatal|panic): |process .* killed")
     finally:
         source.close()
+
+
+@needs_redis
+def test_delivery_looks_into_tables_on_the_network(make_instance, only_stagepost, tmp_path):
+    """cleanup's, trivial-rewrite's, local's and virtual's tables: each process may make connections, and waits for a server that is
+    away with mail in the queue."""
+    if not (MODULES / "postfix-redis.so").exists():
+        (pytest.fail if os.environ.get("STAGEPOST_TEST_REQUIRED") else pytest.skip)("the module for redis is not built")
+    tmp_path.chmod(0o755)
+    with Redis(tmp_path / "server") as server:
+        for name in ("alias", "domain", "box", "local"):
+            path = tmp_path / f"{name}.cf"
+            path.write_text(f"hosts = 127.0.0.1:{server.port}\nprefix = {name}:\ntimeout = 1s\n")
+            path.chmod(0o644)
+        server.cli("set", "alias:first@virtual.test", "second@virtual.test")
+        server.cli("set", "domain:virtual.test", "yes")
+        server.cli("set", "box:second@virtual.test", "second/")
+        server.cli("set", "local:list", "second@virtual.test")
+        instance = make_instance(
+            shlib_directory=MODULES, meta_directory=tmp_path, virtual_alias_maps=f"redis:{tmp_path}/alias.cf",
+            virtual_mailbox_domains=f"redis:{tmp_path}/domain.cf", virtual_mailbox_maps=f"redis:{tmp_path}/box.cf",
+            alias_maps=f"redis:{tmp_path}/local.cf", minimal_backoff_time="1s", maximal_backoff_time="1s", queue_run_delay="1s",
+            smtpd_recipient_restrictions="permit")
+
+        def mailbox():
+            return list((instance.vmail / "second" / "new").glob("*"))
+
+        instance.submit(["first@virtual.test"])
+        wait_for(lambda: len(mailbox()) == 1, 20, "mail through virtual_alias_maps", lambda: instance.log.tail(20))
+        instance.submit(["list@local.test"])
+        wait_for(lambda: len(mailbox()) == 2, 20, "mail through alias_maps", lambda: instance.log.tail(20))
+        # Mail that was accepted waits while the server is away.
+        server.stop()
+        instance.sendmail("first@virtual.test", check=True)
+        instance.log.wait(r"warning: .*redis:.*Connection refused")
+        assert not instance.log.find(r"status=bounced")
+        server.start()
+        instance.run("postkick", "public", "pickup", "W", check=True)  # it would look again within a minute
+        wait_for(lambda: len(mailbox()) == 3, 40, "mail that waited", lambda: instance.log.tail(30))
+        assert not instance.log.find(r"status=bounced|(fatal|panic): ")
