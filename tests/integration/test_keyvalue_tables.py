@@ -12,6 +12,7 @@ import pytest
 from support.mta import stagepost_suite
 from support.sink import make_certificate
 from support.keyvalue_servers import MEMCACHED, REDIS, Memcached, Redis
+from support.ports import free_port
 from support.waiting import wait_for
 
 SUITE = stagepost_suite()
@@ -309,12 +310,13 @@ def test_redis_sentinel_names_the_master(area, tmp_path):
 
 @needs_redis
 def test_redis_cluster_is_followed(area, tmp_path):
-    nodes = [Redis(tmp_path / f"node{i}", cluster_enabled="yes", cluster_node_timeout=2000).start() for i in range(3)]
+    nodes = [Redis(tmp_path / f"node{i}", cluster_enabled="yes", cluster_node_timeout=2000, cluster_port=free_port()).start()
+             for i in range(3)]
     try:
         for i, node in enumerate(nodes):
             node.cli("cluster", "addslotsrange", i * 5461, 16383 if i == 2 else i * 5461 + 5460)
             node.cli("cluster", "set-config-epoch", i + 1)
-            nodes[0].cli("cluster", "meet", "127.0.0.1", node.port)
+            nodes[0].cli("cluster", "meet", "127.0.0.1", node.port, node.options["cluster_port"])
         wait_for(lambda: all("cluster_state:ok" in node.cli("cluster", "info") for node in nodes), 30, "the cluster")
         for i in range(20):
             nodes[0].cli("-c", "set", f"key{i}", f"value{i}")
