@@ -277,8 +277,9 @@ TEST(Snapshot, ADefaultOutOfRangeConcernsOnlyTheProgramThatUsesIt) {
   EXPECT_TRUE((*other)->problems().empty());
   const auto postscreen = Snapshot::from_text(text, "main.cf", {.process_name = "postscreen"});
   ASSERT_FALSE(postscreen);
-  EXPECT_EQ(postscreen.error().message(),
-            "main.cf: default of postscreen_pre_queue_limit: invalid postscreen_pre_queue_limit parameter value 7 < 10");
+  EXPECT_EQ(
+      postscreen.error().message(),
+      "main.cf: default of postscreen_pre_queue_limit: invalid postscreen_pre_queue_limit parameter value 7 < 10");
 }
 
 }  // namespace
