@@ -208,8 +208,9 @@ def test_maildrop_file_is_removed_after_cleanup_made_it_durable(trace):
     assert len(removals) >= 3
     picked = trace["log"].find(r"pickup\[\d+\]: (\w+): uid=")
     assert len(picked) == 3
-    for match, removal in zip(picked, removals):
-        assert durable_before(calls, {match[1]}, removal.started) is None, match[1]
+    # Submissions that come together are picked up side by side: which removal belongs to which message is not known, how many are safe is.
+    for count, removal in enumerate(sorted(removals, key=lambda call: call.started)[:len(picked)], start=1):
+        assert sum(durable_before(calls, {match[1]}, removal.started) is None for match in picked) >= count
 
 
 def test_the_mode_is_the_one_that_was_asked_for(trace):

@@ -38,8 +38,8 @@ using ReportTemplates = std::array<ReportTemplate, 4>;
 [[nodiscard]] ReportTemplates parse_report_templates(std::string_view content, std::string_view file,
                                                      std::vector<std::string>& warnings);
 /// The text with every `$name` replaced: parameters of main.cf, and delay_warning_time and maximal_queue_lifetime in
-/// whole units with _seconds, _minutes, _hours, _days or _weeks behind their names; with smtputf8_enable, myhostname and
-/// mydomain are in UTF-8. Error: a name that nobody knows.
+/// whole units with _seconds, _minutes, _hours, _days or _weeks behind their names; with smtputf8_enable, myhostname
+/// and mydomain are in UTF-8. Error: a name that nobody knows.
 [[nodiscard]] Result<std::string> expand_report_text(const ReportTemplate& report, const config::Snapshot& config);
 
 /// "failure_template = <<EOF ... EOF", as a template file has it.
