@@ -9,6 +9,8 @@ import tempfile
 
 import pytest
 
+from support.required import not_there
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("STAGEPOST_BUILD", ROOT / "build" / "dev"))
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
@@ -41,7 +43,7 @@ def needs(kind):
     if kind not in TYPES:
         pytest.skip(f"Postfix has no {kind} support")
     if kind in ("hash", "btree") and not (BUILD / "modules" / "postfix-bdb.so").exists():
-        pytest.skip("the module for Berkeley DB is not built")
+        not_there("the module for Berkeley DB is not built")
 
 
 def put(path, text):

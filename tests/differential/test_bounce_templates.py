@@ -1,7 +1,6 @@
 """Delivery reports with the texts of a bounce_template_file: what an installed Postfix and Stagepost send for the same file."""
 
 import os
-import pathlib
 import re
 
 import pytest

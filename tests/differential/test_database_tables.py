@@ -9,6 +9,7 @@ import pytest
 from table_commands import BUILD, NEEDED, PARALLEL, both, make_area, needs, put
 
 from support.database_servers import SERVERS
+from support.required import not_there
 
 pytestmark = NEEDED
 KEYS = ["one@ex.test", "ONE@EX.test", "many@ex.test", "plain", "@catch.test", "none@ex.test", "none", "listed@local.test", "o'hara@ex.test", "a*b(c)@ex.test",
@@ -59,9 +60,9 @@ def _server(request):
     kind = SERVERS[request.param]
     needs(kind.kind)
     if kind.missing():
-        pytest.skip(f"not installed: {', '.join(kind.missing())}")
+        not_there(f"not installed: {', '.join(kind.missing())}")
     if not (BUILD / "modules" / f"postfix-{kind.kind}.so").exists():
-        pytest.skip(f"the module for {kind.kind} is not built")
+        not_there(f"the module for {kind.kind} is not built")
     server = kind()
     yield server
     server.close()

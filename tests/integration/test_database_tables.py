@@ -12,6 +12,7 @@ from support import database_servers
 from support.database_servers import ENTRIES, PASSWORD, SERVERS
 from support.mta import stagepost_suite
 from support.ports import free_port
+from support.required import not_there
 from support.sink import make_certificate
 from support.waiting import wait_for
 
@@ -23,10 +24,6 @@ HOSTILE = [
     "' UNION SELECT value FROM entries -- ", "x' || (SELECT value FROM entries LIMIT 1) || '", "/*", "--", ";", "k" * 10_000, "'" * 5_000, "\\" * 5_001,
     "*" * 3_000, "\x01\x7f\x1b[31m", "\u00fc\u4e2d\U0001f600", "\ufeff", "\u2019",
 ]
-
-
-def not_there(reason):
-    (pytest.fail if os.environ.get("STAGEPOST_TEST_REQUIRED") else pytest.skip)(reason)
 
 
 @pytest.fixture(name="server", scope="module", params=sorted(SERVERS))

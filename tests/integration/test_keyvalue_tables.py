@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from support.mta import stagepost_suite
+from support.required import REQUIRED, not_there
 from support.sink import make_certificate
 from support.keyvalue_servers import MEMCACHED, REDIS, Memcached, Redis
 from support.ports import free_port
@@ -26,7 +27,7 @@ def _area(tmp_path):
     """A configuration directory for postmap; area.table(type, settings) names a table of its own."""
     for program in ("postmap", "postconf"):
         if not os.access(SUITE.program(program), os.X_OK):
-            (pytest.fail if os.environ.get("STAGEPOST_TEST_REQUIRED") else pytest.skip)(f"{program} is not built")
+            not_there(f"{program} is not built")
     return Area(tmp_path)
 
 
@@ -43,7 +44,7 @@ class Area:
 
     def table(self, kind, **settings):
         if not (MODULES / f"postfix-{kind}.so").exists():
-            (pytest.fail if os.environ.get("STAGEPOST_TEST_REQUIRED") else pytest.skip)(f"the module for {kind} is not built")
+            not_there(f"the module for {kind} is not built")
         self.count += 1
         path = self.directory / f"{kind}{self.count}.cf"
         path.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
@@ -67,8 +68,8 @@ class Area:
         return errors
 
 
-needs_memcached = pytest.mark.skipif(MEMCACHED is None, reason="memcached is not installed")
-needs_redis = pytest.mark.skipif(REDIS is None, reason="redis-tools is not installed")
+needs_memcached = pytest.mark.skipif(MEMCACHED is None and not REQUIRED, reason="memcached is not installed")
+needs_redis = pytest.mark.skipif(REDIS is None and not REQUIRED, reason="redis-tools is not installed")
 
 
 @pytest.fixture(name="memcached")
@@ -476,9 +477,9 @@ class Source:
 @pytest.mark.parametrize("kind", ["memcache", "redis", "sqlite"])
 def test_sessions_outlive_their_table(make_instance, only_stagepost, tmp_path, kind):
     if {"memcache": MEMCACHED, "redis": REDIS, "sqlite": "built in"}[kind] is None:
-        pytest.skip(f"no server for {kind}")
+        not_there(f"no server for {kind}")
     if not (MODULES / f"postfix-{kind}.so").exists():
-        (pytest.fail if os.environ.get("STAGEPOST_TEST_REQUIRED") else pytest.skip)(f"the module for {kind} is not built")
+        not_there(f"the module for {kind} is not built")
     tmp_path.chmod(0o755)
     source = Source(kind, tmp_path)
     try:
@@ -524,7 +525,7 @@ def test_delivery_looks_into_tables_on_the_network(make_instance, only_stagepost
     """cleanup's, trivial-rewrite's, local's and virtual's tables: each process may make connections, and waits for a server that is
     away with mail in the queue."""
     if not (MODULES / "postfix-redis.so").exists():
-        (pytest.fail if os.environ.get("STAGEPOST_TEST_REQUIRED") else pytest.skip)("the module for redis is not built")
+        not_there("the module for redis is not built")
     tmp_path.chmod(0o755)
     with Redis(tmp_path / "server") as server:
         for name in ("alias", "domain", "box", "local"):

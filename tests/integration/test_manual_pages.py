@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from support.required import not_there
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("STAGEPOST_BUILD", SOURCE / "build/dev")).resolve()
 PAGES = sorted((SOURCE / "docs/man").glob("*.[158]"))
@@ -196,9 +198,7 @@ SHARED = {"help", "version"}
 def run_command(name, *arguments):
     path = BUILD / "bin" / name
     if not path.exists():
-        if os.environ.get("STAGEPOST_TEST_REQUIRED"):
-            pytest.fail(f"{path} is not built")
-        pytest.skip(f"{path} is not built")
+        not_there(f"{path} is not built")
     return subprocess.run([path, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60)
 
 

@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from support.mta import Instance
+from support.required import not_there
 from support.waiting import wait_for
 
 BUILD = pathlib.Path(os.environ.get("STAGEPOST_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build" / "dev")).resolve()
@@ -69,7 +70,7 @@ class Tables:
 def _tables(request, suite):
     kind = request.param
     if kind == "hash" and not (BUILD / "modules" / "postfix-bdb.so").exists():
-        pytest.skip("the module for Berkeley DB is not built")
+        not_there("the module for Berkeley DB is not built")
     mta = Instance(suite, shlib_directory=BUILD / "modules", **LIMITS)
     directory = mta.directory / "tables"
     mta.set(smtpd_recipient_restrictions=f"check_recipient_access {kind}:{directory}/access",

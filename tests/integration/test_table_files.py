@@ -11,6 +11,7 @@ import time
 import pytest
 
 from support.mta import stagepost_suite
+from support.required import not_there
 from support.waiting import SCALE
 
 BUILD = pathlib.Path(os.environ.get("STAGEPOST_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build" / "dev")).resolve()
@@ -52,13 +53,13 @@ class Tables:
 @pytest.fixture(name="tables")
 def _tables(tmp_path):
     if not os.access(stagepost_suite().program("postmap"), os.X_OK):
-        pytest.skip("postmap is not built")
+        not_there("postmap is not built")
     return Tables(tmp_path)
 
 
 def need(kind):
     if kind in ("hash", "btree") and not BDB.exists():
-        pytest.skip("the module for Berkeley DB is not built")
+        not_there("the module for Berkeley DB is not built")
 
 
 def people(count):
