@@ -1,17 +1,16 @@
 #include "commands/postsuper/maintenance.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
 #include <ranges>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "base/shared_work.hpp"
 #include "base/sys.hpp"
 #include "queue/journal_recovery.hpp"
 #include "queue/journal_segment.hpp"
@@ -30,9 +29,11 @@ using queue::QueueName;
 constexpr std::string_view kPending = "#FIX";
 constexpr std::size_t kShortestName = 6;
 constexpr int kRepairPasses = 3;
-constexpr std::size_t kRemovalBatch = 2048;
-constexpr std::size_t kRemovalsPerThread = 16;
-constexpr std::size_t kRemovalThreads = 16;
+constexpr std::size_t kEntriesAtATime = 256;
+/// Walks find their files in memory, as a rule: as many as can compute.
+constexpr std::size_t kWalkThreads = 8;
+/// Of a directory without subdirectories: its entry above, and the one in itself.
+constexpr nlink_t kLinksOfLeaf = 2;
 
 bool is_complete(const struct stat& status) { return S_ISREG(status.st_mode) && (status.st_mode & S_IXUSR) != 0; }
 
@@ -63,9 +64,30 @@ bool is_message_name(std::string_view name) { return name.size() >= kShortestNam
 bool Maintenance::moved(const Result<>& result, std::string_view what) {
   // Gone meanwhile: delivered, or moved by the queue manager.
   if (!result && !result.error().is(std::errc::no_such_file_or_directory)) {
-    reporter_.warning(fmt::format("{}: {}", what, result.error().message()));
+    warn(fmt::format("{}: {}", what, result.error().message()));
   }
   return result.has_value();
+}
+
+void Maintenance::warn(std::string_view text) {
+  const std::scoped_lock lock(reports_);
+  reporter_.warning(text);
+}
+
+void Maintenance::file_seen() {
+  const std::scoped_lock lock(reports_);
+  reporter_.file_seen();
+}
+
+Result<std::vector<queue::QueueScan::Entry>> Maintenance::read_entries(queue::QueueScan& scan, std::size_t most) {
+  std::vector<queue::QueueScan::Entry> entries;
+  while (entries.size() < most) {
+    SP_TRY(auto entry, scan.next());
+    if (!entry) { break; }
+    file_seen();
+    entries.push_back(*std::move(entry));
+  }
+  return entries;
 }
 
 Result<> Maintenance::recover_journal() {
@@ -102,7 +124,7 @@ void Maintenance::forget_in_journal(const std::string& path, const QueueId& id, 
   if (!instance) { return; }  // gone, or nothing that cleanup wrote
   auto done = kind == CompletionKind::settled ? sys::fsync(fd->get()) : Result<>{};
   if (done) { done = completions_.append({kind, *instance}); }
-  if (!done) { reporter_.warning(fmt::format("{}: journal: {}", id.str(), done.error().message())); }
+  if (!done) { warn(fmt::format("{}: journal: {}", id.str(), done.error().message())); }
 }
 
 std::optional<Maintenance::Found> Maintenance::find(const QueueId& id, const std::vector<QueueName>& queues) const {
@@ -137,11 +159,7 @@ bool Maintenance::perform(Action action, const Found& found, bool by_id) {
   };
   switch (action) {
     case Action::remove: {
-      if (queue != maildrop) {
-        forget_in_journal(directory_.path(queue, id), id, queue::journal::CompletionKind::removed);
-      }
-      removals_.push_back({.found = found, .by_id = by_id});
-      if (removals_.size() >= kRemovalBatch) { finish_removals(); }
+      selected_.push_back({.found = found});
       return true;
     }
     case Action::requeue: {
@@ -178,33 +196,6 @@ bool Maintenance::perform(Action action, const Found& found, bool by_id) {
   return false;
 }
 
-// A file system that tells the disk of each block it frees ("discard") waits for the disk in each unlink(2); several
-// wait together.
-void Maintenance::finish_removals() {
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&] {
-    for (std::size_t i = next++; i < removals_.size(); i = next++) {
-      Removal& removal = removals_[i];
-      removal.message = directory_.remove(removal.found.queue, removal.found.id);
-      if (removal.message) { removal.logs = directory_.remove_logs(removal.found.id); }
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 1; i < std::min(removals_.size() / kRemovalsPerThread, kRemovalThreads); ++i) {
-      threads.emplace_back(work);
-    }
-    work();
-  }
-  for (const Removal& removal : removals_) {
-    if (!moved(removal.message, "remove")) { continue; }
-    static_cast<void>(moved(removal.logs, "remove logs"));
-    ++counters_.removed;
-    if (removal.by_id) { reporter_.info(fmt::format("{}: removed", removal.found.id.str())); }
-  }
-  removals_.clear();
-}
-
 Result<> Maintenance::apply(Action action, const Selection& selection, const std::vector<QueueName>& queues) {
   std::vector<QueueName> places;
   for (const auto queue : queues_of(action)) {
@@ -213,10 +204,11 @@ Result<> Maintenance::apply(Action action, const Selection& selection, const std
   for (const auto& id : selection.ids) {
     if (const auto found = find(id, places)) { static_cast<void>(perform(action, *found, true)); }
   }
-  // Whatever comes in between: what the journal was told is done.
-  auto status = selection.all ? apply_to_all(action, places) : Result<>{};
-  finish_removals();
-  if (!status) { return status; }
+  remove_selected();
+  if (selection.all) {
+    const auto status = action == Action::remove ? remove_all(places) : apply_to_all(action, places);
+    if (!status) { return status; }
+  }
   return completions_.sync();
 }
 
@@ -226,20 +218,25 @@ Result<> Maintenance::apply_to_all(Action action, const std::vector<QueueName>& 
     for (;;) {
       SP_TRY(const auto entry, scan.next());
       if (!entry) { break; }
-      reporter_.file_seen();
-      const auto id = QueueId::parse(entry->name);
-      if (!id) {
-        reporter_.warning(fmt::format("bogus file name: {}/{}{}", to_string(queue), entry->hash_path, entry->name));
-        continue;
-      }
-      const auto status = sys::lstat(entry->path);
-      // After a change of hash_queue_depth or hash_queue_names a message may be in another directory than expected.
-      if (status && is_complete(*status) && put_in_place(queue, *id, *entry)) {
-        static_cast<void>(perform(action, {*id, queue}, false));
-      }
+      file_seen();
+      if (const auto id = message_to_change(queue, *entry)) { static_cast<void>(perform(action, {*id, queue}, false)); }
     }
   }
   return {};
+}
+
+std::optional<QueueId> Maintenance::message_to_change(QueueName queue, const queue::QueueScan::Entry& entry) {
+  auto id = QueueId::parse(entry.name);
+  if (!id) {
+    warn(fmt::format("bogus file name: {}/{}{}", to_string(queue), entry.hash_path, entry.name));
+    return std::nullopt;
+  }
+  const auto status = sys::lstat(entry.path);
+  if (!status || !is_complete(*status)) { return std::nullopt; }
+  // After a change of hash_queue_depth or hash_queue_names a message may be in another directory than expected.
+  if (entry.hash_path == directory_.hash_path(queue, *id)) { return id; }
+  const std::scoped_lock lock(changes_);
+  return put_in_place(queue, *id, entry) ? std::move(id) : std::nullopt;
 }
 
 void Maintenance::purge_nursery(std::int64_t now) {
@@ -261,14 +258,12 @@ Result<> Maintenance::purge(const std::vector<QueueName>& queues, std::int64_t n
   for (const auto queue : queues) {
     if (!holds_messages(queue)) { continue; }
     queue::QueueScan scan(directory_, queue);
-    for (;;) {
-      SP_TRY(const auto entry, scan.next());
-      if (!entry) { break; }
-      reporter_.file_seen();
-      const auto status = sys::lstat(entry->path);
-      if (!is_message_name(entry->name) || !status || !S_ISREG(status->st_mode) || is_complete(*status)) { continue; }
-      if (status->st_mtime + kLeftoverSeconds < now) { static_cast<void>(moved(sys::unlink(entry->path), "purge")); }
-    }
+    SP_TRY(for_each_entry(scan, [&](const queue::QueueScan::Entry& entry) {
+      if (!is_message_name(entry.name)) { return; }
+      const auto status = sys::lstat(entry.path);
+      if (!status || !S_ISREG(status->st_mode) || is_complete(*status)) { return; }
+      if (status->st_mtime + kLeftoverSeconds < now) { static_cast<void>(moved(sys::unlink(entry.path), "purge")); }
+    }));
   }
   return {};
 }
@@ -287,7 +282,7 @@ bool Maintenance::rename_with_logs(QueueName queue, const std::string& from, con
   for (const auto log : {bounce, defer, trace}) {
     const auto renamed = directory_.move(old_id, log, new_id, log);
     if (!renamed && !renamed.error().is(std::errc::no_such_file_or_directory)) {
-      reporter_.warning(fmt::format("rename log: {}", renamed.error().message()));
+      warn(fmt::format("rename log: {}", renamed.error().message()));
     }
   }
   if (holds_messages(queue)) { forget_in_journal(from, old_id, queue::journal::CompletionKind::settled); }
@@ -297,22 +292,24 @@ bool Maintenance::rename_with_logs(QueueName queue, const std::string& from, con
   return moved(renamed, "rename");
 }
 
-void Maintenance::repair_file(QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check, bool last_pass) {
+void Maintenance::repair_file(QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check, bool first_pass) {
   std::string_view name = entry.name;
   const bool pending = name.ends_with(kPending);
   if (pending) { name.remove_suffix(kPending.size()); }
   const auto id = QueueId::parse(name);
   const bool valid = holds_messages(queue) ? is_message_name(name) : id.has_value();
   if (!id || !valid) {
-    if (last_pass) {
-      reporter_.warning(fmt::format("bogus file name: {}/{}{}", to_string(queue), entry.hash_path, entry.name));
-    }
+    if (first_pass) { warn(fmt::format("bogus file name: {}/{}{}", to_string(queue), entry.hash_path, entry.name)); }
     return;
   }
   if (pending) {
     // Not over a file that waits for its own new name; the next pass tries again.
     const std::string target = directory_.path(queue, *id);
-    if (!sys::lstat(target)) { static_cast<void>(moved(sys::rename(entry.path, target), "rename")); }
+    if (sys::lstat(target)) {
+      another_pass_ = true;
+    } else {
+      static_cast<void>(moved(sys::rename(entry.path, target), "rename"));
+    }
     return;
   }
   if (holds_messages(queue) && check != NameCheck::none) {
@@ -320,7 +317,10 @@ void Maintenance::repair_file(QueueName queue, const queue::QueueScan::Entry& en
     if (!status || !S_ISREG(status->st_mode)) { return; }
     const QueueId right = right_name(*id, status->st_ino, check);
     if (right != *id) {
-      if (rename_with_logs(queue, entry.path, *id, right)) { ++counters_.renamed; }
+      if (rename_with_logs(queue, entry.path, *id, right)) {
+        ++counters_.renamed;
+        another_pass_ = true;
+      }
       return;
     }
   }
@@ -331,7 +331,7 @@ bool Maintenance::put_in_place(QueueName queue, const QueueId& id, const queue::
   if (entry.hash_path == directory_.hash_path(queue, id)) { return true; }
   const std::string target = directory_.path(queue, id);
   if (sys::lstat(target)) {
-    reporter_.warning(fmt::format("{} is in the way of {}", target, entry.path));
+    warn(fmt::format("{} is in the way of {}", target, entry.path));
     return false;
   }
   auto renamed = sys::rename(entry.path, target);
@@ -360,6 +360,9 @@ void Maintenance::remove_directories(QueueName queue) {
   while (!open.empty()) {
     const Pending current = std::move(open.back());
     open.pop_back();
+    // A directory counts its subdirectories, or (on some file systems) always has one link.
+    const auto links = sys::lstat(current.path);
+    if (links && links->st_nlink == kLinksOfLeaf) { continue; }
     const auto names = sys::list_directory(current.path);
     if (!names) { continue; }
     for (const auto& name : *names) {
@@ -373,23 +376,48 @@ void Maintenance::remove_directories(QueueName queue) {
   }
   for (const auto& path : superfluous | std::views::reverse) {
     if (::rmdir(path.c_str()) != 0 && errno != ENOENT) {
-      reporter_.warning(
-          fmt::format("remove subdirectory {}: {}", path, std::error_code(errno, std::system_category()).message()));
+      warn(fmt::format("remove subdirectory {}: {}", path, std::error_code(errno, std::system_category()).message()));
     }
   }
 }
 
+Result<> Maintenance::for_each_entry(queue::QueueScan& scan,
+                                     const std::function<void(const queue::QueueScan::Entry&)>& look) {
+  Result<> status;
+  share_work(
+      processors(kWalkThreads),
+      [&]() -> std::optional<std::vector<queue::QueueScan::Entry>> {
+        auto entries = read_entries(scan, kEntriesAtATime);
+        if (!entries) { status = std::unexpected(entries.error()); }
+        if (!entries || entries->empty()) { return std::nullopt; }
+        return *std::move(entries);
+      },
+      [&](const std::vector<queue::QueueScan::Entry>& entries) {
+        for (const auto& entry : entries) { look(entry); }
+      });
+  return status;
+}
+
+// Nothing is to be done for the file. The inode is the directory's, which may be wrong only on stacked file systems;
+// then stat(2) decides.
+bool Maintenance::is_in_order(QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check) const {
+  const auto id = QueueId::parse(entry.name);
+  if (!id || entry.hash_path != directory_.hash_path(queue, *id)) { return false; }
+  if (!holds_messages(queue)) { return true; }
+  return is_message_name(entry.name) && (check == NameCheck::none || right_name(*id, entry.inode, check) == *id);
+}
+
 Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck check) {
   // The first pass gives new names, the next ones make them final; a third is for names that were in the way.
-  for (int pass = 0; pass < kRepairPasses; ++pass) {
+  another_pass_ = true;
+  for (int pass = 0; pass < kRepairPasses && std::exchange(another_pass_, false); ++pass) {
     for (const auto queue : queues) {
       queue::QueueScan scan(directory_, queue);
-      for (;;) {
-        SP_TRY(const auto entry, scan.next());
-        if (!entry) { break; }
-        reporter_.file_seen();
-        repair_file(queue, *entry, check, pass + 1 == kRepairPasses);
-      }
+      SP_TRY(for_each_entry(scan, [&](const queue::QueueScan::Entry& entry) {
+        if (is_in_order(queue, entry, check)) { return; }
+        const std::scoped_lock lock(changes_);
+        repair_file(queue, entry, check, pass == 0);
+      }));
     }
   }
   for (const auto queue : queues) { remove_directories(queue); }

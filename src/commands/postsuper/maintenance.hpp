@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <ctime>
 #include <functional>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -74,25 +76,45 @@ class Maintenance {
     queue::QueueId id;
     queue::QueueName queue;
   };
+  /// A message that shall go, and what became of it.
   struct Removal {
     Found found;
-    bool by_id = false;
     Result<> message = {};
     Result<> logs = {};
   };
   [[nodiscard]] Result<> apply_to_all(Action action, const std::vector<queue::QueueName>& places);
-  void finish_removals();
+  // removal.cpp
+  void remove_selected();
+  [[nodiscard]] Result<> remove_all(const std::vector<queue::QueueName>& places);
+  [[nodiscard]] std::vector<Removal> complete_messages(queue::QueueName queue,
+                                                       const std::vector<queue::QueueScan::Entry>& entries);
+  void complete_in_journal(std::span<const Removal> removals);
+  void remove(std::span<Removal> removals, bool journaled);
+  /// True if it was removed.
+  bool count(const Removal& removal);
+  /// The ID, when the entry is a complete message that is (or now is) where its name belongs.
+  [[nodiscard]] std::optional<queue::QueueId> message_to_change(queue::QueueName queue,
+                                                                const queue::QueueScan::Entry& entry);
   [[nodiscard]] std::optional<Found> find(const queue::QueueId& id, const std::vector<queue::QueueName>& queues) const;
   [[nodiscard]] bool perform(Action action, const Found& found, bool by_id);
   [[nodiscard]] bool expire(const Found& found);
-  void repair_file(queue::QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check, bool last_pass);
+  /// Calls `look` from several threads.
+  [[nodiscard]] Result<> for_each_entry(queue::QueueScan& scan,
+                                        const std::function<void(const queue::QueueScan::Entry&)>& look);
+  [[nodiscard]] bool is_in_order(queue::QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check) const;
+  void repair_file(queue::QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check, bool first_pass);
   [[nodiscard]] queue::QueueId right_name(const queue::QueueId& id, ino_t inode, NameCheck check) const;
   bool rename_with_logs(queue::QueueName queue, const std::string& from, const queue::QueueId& old_id,
                         const queue::QueueId& new_id);
   /// True when the file is, or now is, where its name belongs; `hash_path` is where it was found.
   bool put_in_place(queue::QueueName queue, const queue::QueueId& id, const queue::QueueScan::Entry& entry);
   void remove_directories(queue::QueueName queue);
+  /// The next entries of a walk, at most `most`. Empty at the end.
+  [[nodiscard]] Result<std::vector<queue::QueueScan::Entry>> read_entries(queue::QueueScan& scan, std::size_t most);
+  /// True if it worked; a file that has gone is no reason for a warning.
   bool moved(const Result<>& result, std::string_view what);
+  void warn(std::string_view text);
+  void file_seen();
   [[nodiscard]] bool journal_in_use();
   void forget_in_journal(const std::string& path, const queue::QueueId& id, queue::journal::CompletionKind kind);
 
@@ -101,7 +123,10 @@ class Maintenance {
   Reporter reporter_;
   Counters counters_;
   queue::journal::CompletionLog completions_;
-  std::vector<Removal> removals_;  ///< decided, and completed in the journal; their files are still there
+  std::vector<Removal> selected_;  ///< named by ID, still there
+  bool another_pass_ = false;      ///< a repair is not finished
+  std::mutex reports_;             ///< reporter_
+  std::mutex changes_;             ///< completions_, counters_, and the places of files that are not where they belong
   bool journal_in_use_ = true;
   timespec journal_time_{};  ///< of the directory, when journal_in_use_ was found out
 };

@@ -199,11 +199,11 @@ Result<std::optional<QueueScan::Entry>> QueueScan::next() {
       levels_.pop_back();
       continue;
     }
-    const std::string name = found->d_name;
+    std::string name = found->d_name;
     if (name.starts_with('.')) { continue; }
     std::string path = top_ + '/' + level.hash_path + name;
     SP_TRY(const bool directory, is_directory(path, found->d_type));
-    if (!directory) { return Entry{name, std::move(path), level.hash_path}; }
+    if (!directory) { return Entry{std::move(name), std::move(path), level.hash_path, found->d_ino}; }
     if (is_hash_directory(name) && levels_.size() <= kMaxHashDepth) {
       const std::string below = level.hash_path + name + '/';
       SP_TRY(enter(below));

@@ -80,6 +80,8 @@ class QueueScan {
     std::string name;       ///< As found; may be no valid queue ID.
     std::string path;       ///< QueueDirectory::root() + "/" + ...
     std::string hash_path;  ///< Directories below the queue: "" or "A/7/".
+    /// As the directory has it; on a stacked file system stat(2) may say something else.
+    ino_t inode = 0;
   };
   QueueScan(const QueueDirectory& directory, QueueName queue);
 
