@@ -1,5 +1,7 @@
 #include "base/safe_text.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace stagepost {
@@ -20,6 +22,10 @@ LogText::LogText(PeerBytes bytes, std::size_t limit_bytes, Utf8 utf8) {
   const bool cut = rest.size() > limit_bytes;
   if (cut) { rest = rest.substr(0, limit_bytes); }
   text_.reserve(rest.size() + 3);
+  // Most text is plain.
+  const auto plain = static_cast<std::size_t>(std::ranges::find_if_not(rest, text::is_printable) - rest.begin());
+  text_ += rest.substr(0, plain);
+  rest.remove_prefix(plain);
   while (!rest.empty()) {
     std::size_t length = 1;
     if (text::is_printable(rest.front())) {

@@ -46,6 +46,12 @@ Result<unique_fd> openat(int directory_fd, const std::string& path, int flags, m
   return unique_fd(fd);
 }
 
+Result<unique_fd> open_to_read(const std::string& path, int flags) {
+  auto fd = open(path, flags | O_RDONLY | O_NOATIME);
+  if (!fd && fd.error().is(std::errc::operation_not_permitted)) { return open(path, flags | O_RDONLY); }
+  return fd;
+}
+
 Result<std::size_t> read(int fd, std::span<char> buffer) {
   const auto n = retry([&] { return ::read(fd, buffer.data(), buffer.size()); });
   if (n < 0) { return errno_failure("read"); }

@@ -17,6 +17,9 @@ namespace stagepost::sys {
 /// open(2) with O_CLOEXEC added. `mode` counts only with O_CREAT.
 [[nodiscard]] Result<unique_fd> open(const std::string& path, int flags, mode_t mode = 0600);
 [[nodiscard]] Result<unique_fd> openat(int directory_fd, const std::string& path, int flags, mode_t mode = 0600);
+/// To read a file that others wrote: where it is ours, its time of access stays as it is, so that reading it does not
+/// make the file system write.
+[[nodiscard]] Result<unique_fd> open_to_read(const std::string& path, int flags);
 [[nodiscard]] Result<std::size_t> read(int fd, std::span<char> buffer);
 [[nodiscard]] Result<std::size_t> pread(int fd, std::span<char> buffer, off_t offset);
 /// Writes all of `bytes`; ENOSPC and friends are errors, also after a part was written.

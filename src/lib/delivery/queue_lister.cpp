@@ -1,8 +1,11 @@
 #include "delivery/queue_lister.hpp"
 
 #include <array>
+#include <fcntl.h>
+#include <span>
 #include <sys/stat.h>
 
+#include "base/shared_work.hpp"
 #include "base/sys.hpp"
 #include "mail/address.hpp"
 
@@ -15,74 +18,144 @@ using queue::QueueName;
 constexpr std::array kListed{QueueName::maildrop, QueueName::active, QueueName::incoming, QueueName::deferred,
                              QueueName::hold};
 constexpr std::size_t kRecipientsPerStep = 200;
+/// Files read ahead, by so many threads; what is kept of each is bounded.
+constexpr std::size_t kFilesAhead = 512;
+constexpr std::size_t kFilesAtATime = 32;
+constexpr std::size_t kThreads = 4;
+constexpr std::size_t kSmallRecipients = 16;
+constexpr std::size_t kSmallOctets = 4096;
+
+/// Keeps what it gets, unless that is too much.
+class Collector final : public clients::ListingSink {
+ public:
+  explicit Collector(std::vector<clients::ListedRecipient>& recipients) : recipients_(recipients) {}
+  void on_message(const clients::ListedMessage& /*message*/) override {}
+  void on_recipient(const clients::ListedRecipient& recipient) override {
+    octets_ += recipient.address.size() + recipient.reason.size();
+    if (fits()) { recipients_.push_back(recipient); }
+  }
+  void on_message_end() override {}
+  [[nodiscard]] bool fits() const { return octets_ <= kSmallOctets; }
+
+ private:
+  std::vector<clients::ListedRecipient>& recipients_;
+  std::size_t octets_ = 0;
+};
 
 }  // namespace
 
 Result<bool> QueueLister::step(clients::ListingSink& sink) {
-  if (!current_) { return next_message(sink); }
-  if (!more_recipients(sink)) {
-    sink.on_message_end();
-    current_.reset();
+  if (current_) {
+    if (!more_recipients(*current_, kRecipientsPerStep, sink)) {
+      sink.on_message_end();
+      current_.reset();
+    }
+    return true;
   }
-  return true;
-}
-
-Result<bool> QueueLister::next_message(clients::ListingSink& sink) {
-  while (queue_ < kListed.size()) {
-    if (!scan_) { scan_.emplace(directory_, kListed[queue_]); }
-    SP_TRY(const auto entry, scan_->next());
-    if (!entry) {
-      scan_.reset();
-      ++queue_;
+  for (;;) {
+    if (ahead_.empty()) {
+      SP_TRY(const bool more, read_ahead());
+      if (!more) { return false; }
       continue;
     }
-    if (open(*entry, sink)) { return true; }
+    const Ahead file = std::move(ahead_.front());
+    ahead_.pop_front();
+    switch (file.kind) {
+      case Ahead::Kind::no_message:
+        continue;
+      case Ahead::Kind::small:
+        sink.on_message(file.message);
+        for (const auto& recipient : file.recipients) { sink.on_recipient(recipient); }
+        sink.on_message_end();
+        return true;
+      case Ahead::Kind::large:
+        current_ = open(file.entry);
+        if (!current_) { continue; }
+        sink.on_message(current_->message);
+        return true;
+    }
   }
-  return false;
 }
 
-bool QueueLister::open(const queue::QueueScan::Entry& entry, clients::ListingSink& sink) {
+Result<bool> QueueLister::read_ahead() {
+  while (ahead_.empty() && queue_ < kListed.size()) {
+    if (!scan_) { scan_.emplace(directory_, kListed[queue_]); }
+    while (ahead_.size() < kFilesAhead) {
+      SP_TRY(auto entry, scan_->next());
+      if (!entry) { break; }
+      ahead_.push_back({.entry = *std::move(entry)});
+    }
+    if (ahead_.empty()) {
+      scan_.reset();
+      ++queue_;
+    }
+  }
+  std::size_t next = 0;
+  share_work(
+      kThreads,
+      [&]() -> std::optional<std::size_t> {
+        if (next >= ahead_.size()) { return std::nullopt; }
+        return std::exchange(next, next + kFilesAtATime);
+      },
+      [this](std::size_t first) {
+        for (std::size_t i = first; i < std::min(first + kFilesAtATime, ahead_.size()); ++i) { read(ahead_[i]); }
+      });
+  return !ahead_.empty();
+}
+
+void QueueLister::read(Ahead& file) const {
+  auto current = open(file.entry);
+  if (!current) { return; }
+  Collector collector(file.recipients);
+  const bool more = more_recipients(*current, kSmallRecipients, collector);
+  file.kind = more || !collector.fits() ? Ahead::Kind::large : Ahead::Kind::small;
+  if (file.kind == Ahead::Kind::small) {
+    file.message = std::move(current->message);
+  } else {
+    file.recipients.clear();
+  }
+}
+
+std::optional<QueueLister::Current> QueueLister::open(const queue::QueueScan::Entry& entry) const {
   const auto id = queue::QueueId::parse(entry.name);
-  if (!id) { return false; }
-  auto reader = queue::MessageReader::open(entry.path, queue::MessageReader::Access::read);
-  if (!reader) { return false; }
-  const auto st = sys::fstat(reader->fd());
+  if (!id) { return std::nullopt; }
+  auto fd = sys::open_to_read(entry.path, O_NOFOLLOW | O_NONBLOCK);
+  if (!fd) { return std::nullopt; }
+  const auto st = sys::fstat(fd->get());
   // Without the owner's execute bit the file is still being written.
-  if (!st || (st->st_mode & S_IXUSR) == 0) { return false; }
-  const auto envelope = reader->read_envelope();
-  if (!envelope) { return false; }
+  if (!st || !S_ISREG(st->st_mode) || (st->st_mode & S_IXUSR) == 0) { return std::nullopt; }
+  auto reader = queue::MessageReader::adopt(*std::move(fd), entry.path, {}, st->st_size);
+  auto envelope = reader.read_envelope(queue::MessageReader::Attributes::skip);
+  if (!envelope) { return std::nullopt; }
   const QueueName queue = kListed[queue_];
-  clients::ListedMessage message;
-  message.queue_name = queue::to_string(queue);
-  message.queue_id = entry.name;
-  message.arrival_time = envelope->arrival.seconds;
+  Current current{.message = {}, .reader = std::move(reader)};
+  current.message.queue_name = queue::to_string(queue);
+  current.message.queue_id = entry.name;
+  current.message.arrival_time = envelope->arrival.seconds;
   // A submission has no size record.
-  message.size_bytes = envelope->size.message_size > 0 ? envelope->size.message_size : st->st_size;
-  message.forced_expire = (st->st_mode & S_IXGRP) != 0 && queue != QueueName::maildrop;
-  message.sender = envelope->sender.empty() ? "MAILER-DAEMON" : mail::quote_822_local(envelope->sender);
-  sink.on_message(message);
-  current_.emplace(Current{.reader = std::move(*reader)});
+  current.message.size_bytes = envelope->size.message_size > 0 ? envelope->size.message_size : st->st_size;
+  current.message.forced_expire = (st->st_mode & S_IXGRP) != 0 && queue != QueueName::maildrop;
+  current.message.sender = envelope->sender.empty() ? "MAILER-DAEMON" : mail::quote_822_local(envelope->sender);
   if (queue != QueueName::maildrop) {
     auto log = ReportLogReader::open(directory_.path(QueueName::defer, *id));
-    if (log) { current_->log.emplace(std::move(*log)); }
+    if (log) { current.log.emplace(*std::move(log)); }
   }
-  return true;
+  return current;
 }
 
-bool QueueLister::more_recipients(clients::ListingSink& sink) {
-  Current& current = *current_;
-  for (std::size_t i = 0; current.log && i < kRecipientsPerStep; ++i) {
+bool QueueLister::more_recipients(Current& current, std::size_t most, clients::ListingSink& sink) {
+  for (std::size_t i = 0; current.log && i < most; ++i) {
     auto entry = current.log->next();
     if (!entry || !*entry) {
       current.log.reset();
       break;
     }
-    sink.on_recipient({mail::quote_822_local((*entry)->recipient.address), (*entry)->reason});
+    sink.on_recipient({mail::quote_822_local((*entry)->recipient.address), std::move((*entry)->reason)});
     if ((*entry)->recipient.offset > 0) { current.told.insert((*entry)->recipient.offset); }
   }
   if (current.log) { return true; }
   if (!current.next_offset) { return false; }
-  const auto window = current.reader.read_recipients(*current.next_offset, kRecipientsPerStep);
+  const auto window = current.reader.read_recipients(*current.next_offset, most);
   if (!window) { return false; }
   for (const auto& recipient : window->recipients) {
     if (current.told.contains(recipient.offset)) { continue; }

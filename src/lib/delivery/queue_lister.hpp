@@ -1,10 +1,13 @@
 // Lists the messages of the queue directory for showq(8), and for postqueue(1) when the mail system is down: which
-// messages there are, who still has to get them, and why they have not got them yet (from the defer logs).
+// messages there are, who still has to get them, and why they have not got them yet (from the defer logs). Several
+// threads read files ahead; a message with many recipients is read as it is listed.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <unordered_set>
+#include <vector>
 
 #include "base/result.hpp"
 #include "clients/queue_listing.hpp"
@@ -24,19 +27,32 @@ class QueueLister {
   [[nodiscard]] Result<bool> step(clients::ListingSink& sink);
 
  private:
+  /// A message whose recipients are being listed.
   struct Current {
+    clients::ListedMessage message;
     queue::MessageReader reader;
     std::optional<ReportLogReader> log;
     std::unordered_set<std::int64_t> told;  // offsets of the recipients that were in the log
     std::optional<std::int64_t> next_offset = 0;
   };
-  [[nodiscard]] Result<bool> next_message(clients::ListingSink& sink);
-  [[nodiscard]] bool open(const queue::QueueScan::Entry& entry, clients::ListingSink& sink);
-  [[nodiscard]] bool more_recipients(clients::ListingSink& sink);
+  /// A file that was read ahead.
+  struct Ahead {
+    queue::QueueScan::Entry entry;
+    enum class Kind : std::uint8_t { no_message, small, large } kind = Kind::no_message;
+    clients::ListedMessage message;  // of a small one, all of it
+    std::vector<clients::ListedRecipient> recipients;
+  };
+  /// False: no queue has any more.
+  [[nodiscard]] Result<bool> read_ahead();
+  void read(Ahead& file) const;
+  [[nodiscard]] std::optional<Current> open(const queue::QueueScan::Entry& entry) const;
+  /// At most about `most` recipients. False: that was the last one.
+  [[nodiscard]] static bool more_recipients(Current& current, std::size_t most, clients::ListingSink& sink);
 
   queue::QueueDirectory directory_;
   std::size_t queue_ = 0;
   std::optional<queue::QueueScan> scan_;
+  std::deque<Ahead> ahead_;
   std::optional<Current> current_;
 };
 

@@ -147,9 +147,8 @@ std::optional<RecipientReport> ReportLogParser::finish() {
 }
 
 Result<ReportLogReader> ReportLogReader::open(const std::string& path) {
-  SP_TRY(auto fd, sys::open(path, O_RDONLY | O_NOFOLLOW));
-  SP_TRY(const struct stat st, sys::fstat(fd.get()));
-  if (!S_ISREG(st.st_mode)) { return failure(path + ": not a regular file"); }
+  SP_TRY(auto fd, sys::open_to_read(path, O_NOFOLLOW | O_NONBLOCK));
+  // Whatever else it might be ends at once, or cannot be read.
   return ReportLogReader(std::move(fd));
 }
 
@@ -160,12 +159,16 @@ Result<> ReportLogReader::rewind() {
   start_ = 0;
   long_line_.clear();
   ended_ = false;
+  at_end_ = false;
   return {};
 }
 
 Result<bool> ReportLogReader::fill() {
   std::array<char, 16 * 1024> chunk;
+  if (at_end_) { return false; }
   SP_TRY(const std::size_t got, sys::read(fd_.get(), chunk));
+  // A regular file gives less than what was asked for only at its end.
+  at_end_ = got < chunk.size();
   buffer_.assign(chunk.data(), got);
   start_ = 0;
   return got > 0;

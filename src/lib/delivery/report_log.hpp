@@ -64,6 +64,7 @@ class ReportLogReader {
   std::size_t start_ = 0;
   std::string long_line_;  // the kept part of a line that is longer than the buffer
   bool ended_ = false;
+  bool at_end_ = false;  // of the file
 };
 
 /// Appends one entry, all or nothing, under the file's exclusive lock; the file is made (mode 0600) when missing, its

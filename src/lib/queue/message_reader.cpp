@@ -122,23 +122,23 @@ std::string_view Envelope::attribute(std::string_view name) const {
   return {};
 }
 
-MessageReader::MessageReader(unique_fd fd, std::string name, Limits limits)
+MessageReader::MessageReader(unique_fd fd, std::string name, Limits limits, std::int64_t file_size)
     : fd_(std::move(fd)),
       name_(std::move(name)),
       limits_(limits),
-      records_(fd_.get(), name_, {.record_octets = limits.record_octets}) {}
+      records_(fd_.get(), name_, {.record_octets = limits.record_octets}, file_size) {}
 
 Result<MessageReader> MessageReader::open(const std::string& path, Access access, Limits limits) {
   // O_NONBLOCK: whatever lies in the queue directory, a FIFO included, must not block the daemon.
-  const int flags = (access == Access::update ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK;
-  SP_TRY(auto fd, sys::open(path, flags));
+  constexpr int kFlags = O_NOFOLLOW | O_NONBLOCK;
+  SP_TRY(auto fd, access == Access::update ? sys::open(path, kFlags | O_RDWR) : sys::open_to_read(path, kFlags));
   SP_TRY(const auto status, sys::fstat(fd.get()));
   if (!S_ISREG(status.st_mode)) { return queue_failure(QueueErrc::not_a_queue_file, path); }
-  return MessageReader(std::move(fd), path, limits);
+  return MessageReader(std::move(fd), path, limits, status.st_size);
 }
 
-MessageReader MessageReader::adopt(unique_fd fd, std::string name, Limits limits) {
-  return {std::move(fd), std::move(name), limits};
+MessageReader MessageReader::adopt(unique_fd fd, std::string name, Limits limits, std::int64_t file_size) {
+  return {std::move(fd), std::move(name), limits, file_size};
 }
 
 // The size record tells where the content ends; a wrong one only costs a walk through the content.
@@ -177,7 +177,7 @@ Result<> MessageReader::load_size() {
   return {};
 }
 
-Result<Envelope> MessageReader::read_envelope() {
+Result<Envelope> MessageReader::read_envelope(Attributes wanted) {
   size_.reset();
   SP_TRY(load_size());
   Envelope envelope;
@@ -212,7 +212,7 @@ Result<Envelope> MessageReader::read_envelope() {
         if (!attribute) { return bad_record(name_, item->offset, "malformed attribute"); }
         if (is_recipient_attribute(attribute->name)) { break; }
         if (++attributes > limits_.attributes) { return queue_failure(QueueErrc::too_many, name_ + ": attributes"); }
-        if (!set_attribute(envelope, *attribute)) {
+        if (wanted == Attributes::keep && !set_attribute(envelope, *attribute)) {
           return bad_record(name_, item->offset, "malformed attribute value");
         }
         break;

@@ -82,11 +82,14 @@ class MessageReader {
   }
   [[nodiscard]] static Result<MessageReader> open(const std::string& path, Access access, Limits limits);
   /// On a descriptor that the reader takes over.
-  [[nodiscard]] static MessageReader adopt(unique_fd fd, std::string name, Limits limits);
+  /// `file_size`, where it is known: what the file has at least.
+  [[nodiscard]] static MessageReader adopt(unique_fd fd, std::string name, Limits limits, std::int64_t file_size = 0);
 
   /// All envelope records of both segments, without recipients. Also checks the structure down to the end record; a
   /// file without it is `truncated`. Cost: the content is skipped by the size record when that is right, else read.
-  [[nodiscard]] Result<Envelope> read_envelope();
+  /// Who needs none of Envelope::attributes leaves them out.
+  enum class Attributes { keep, skip };
+  [[nodiscard]] Result<Envelope> read_envelope(Attributes attributes = Attributes::keep);
 
   /// At most `limit` (at least 1) recipients that are not done, from `offset` (0: from the first). Each keeps its own
   /// DSN data.
@@ -112,7 +115,7 @@ class MessageReader {
 
  private:
   [[nodiscard]] Result<std::optional<ContentLine>> read_line();
-  MessageReader(unique_fd fd, std::string name, Limits limits);
+  MessageReader(unique_fd fd, std::string name, Limits limits, std::int64_t file_size);
   [[nodiscard]] Result<> skip_content(std::int64_t content_offset);
   [[nodiscard]] Result<> load_size();
 

@@ -6,7 +6,15 @@
 
 namespace stagepost::queue {
 
-RecordFile::RecordFile(int fd, std::string name, Limits limits) : fd_(fd), name_(std::move(name)), limits_(limits) {}
+namespace {
+
+/// For messages about damage.
+std::string number_of(RecordType type) { return std::to_string(static_cast<unsigned char>(type)); }
+
+}  // namespace
+
+RecordFile::RecordFile(int fd, std::string name, Limits limits, std::int64_t file_size)
+    : fd_(fd), name_(std::move(name)), limits_(limits), file_size_(file_size) {}
 
 void RecordFile::seek(std::int64_t offset) {
   walk_again(offset);
@@ -30,9 +38,12 @@ Result<std::string_view> RecordFile::fill(std::size_t wanted) {
   const std::size_t target = std::max(wanted, limits_.buffer_octets);
   while (buffer_.size() < wanted) {
     const std::size_t have = buffer_.size();
-    buffer_.resize(target);
-    const auto got = sys::pread(fd_, std::span(buffer_).subspan(have), buffer_offset_ + static_cast<off_t>(have));
-    buffer_.resize(have + (got ? *got : 0));
+    Result<std::size_t> got = 0;
+    // Not filled with zeros first.
+    buffer_.resize_and_overwrite(target, [&](char* bytes, std::size_t size) {
+      got = sys::pread(fd_, std::span(bytes, size).subspan(have), buffer_offset_ + static_cast<off_t>(have));
+      return have + (got ? *got : 0);
+    });
     if (!got) { return std::unexpected(Error(got.error()).within(name_)); }
     // A regular file gives less than what was asked for only at its end.
     if (buffer_.size() < target) {
@@ -54,19 +65,20 @@ Result<std::optional<RecordFile::Item>> RecordFile::next(Pointers pointers) {
   for (;;) {
     SP_TRY(auto bytes, fill(kRecordHeaderMaxBytes));
     if (bytes.empty()) { return std::nullopt; }
-    const auto type = std::to_string(static_cast<unsigned char>(bytes[0]));
+    const auto type = static_cast<RecordType>(bytes[0]);
     const auto header = parse_record_header(bytes, limits_.record_octets);
     if (!header) {
       if (header.error() == RecordError::incomplete) {
-        return queue_failure(QueueErrc::truncated, name_ + ": unexpected EOF reading length, record type " + type);
+        return queue_failure(QueueErrc::truncated,
+                             name_ + ": unexpected EOF reading length, record type " + number_of(type));
       }
-      return queue_failure(QueueErrc::bad_length, name_ + ": illegal length, record type " + type);
+      return queue_failure(QueueErrc::bad_length, name_ + ": illegal length, record type " + number_of(type));
     }
     const std::size_t octets = header->header_octets + header->data_octets;
     SP_TRY(bytes, fill(octets));
     if (bytes.size() < octets) {
-      return queue_failure(QueueErrc::truncated, name_ + ": unexpected EOF in data, record type " + type + " length " +
-                                                     std::to_string(header->data_octets));
+      return queue_failure(QueueErrc::truncated, name_ + ": unexpected EOF in data, record type " + number_of(type) +
+                                                     " length " + std::to_string(header->data_octets));
     }
     Item item{.type = header->type,
               .data = bytes.substr(header->header_octets, header->data_octets),

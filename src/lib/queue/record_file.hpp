@@ -29,8 +29,9 @@ class RecordFile {
   };
 
   /// `fd` stays the caller's; `name` is for error messages. Only pread is used, so the file position is not touched.
+  /// `file_size`, where it is known: what the file has at least.
   RecordFile(int fd, std::string name) : RecordFile(fd, std::move(name), Limits{}) {}
-  RecordFile(int fd, std::string name, Limits limits);
+  RecordFile(int fd, std::string name, Limits limits, std::int64_t file_size = 0);
 
   /// The next record; nullopt at a clean end of file. With Pointers::follow, pointer and padding records are never
   /// returned.
