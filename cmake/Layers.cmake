@@ -79,14 +79,21 @@ function(sp_layer name)
   _sp_tests(${name} sp_${name} "${arg_TESTS}" "${arg_FUZZ}")
 endfunction()
 
+# What a program with QUICK_START has instead of shared libraries; the linker then finds nothing left to take from these.
+if(STAGEPOST_QUICK_START)
+  add_library(sp_fmt_format OBJECT ${CMAKE_SOURCE_DIR}/cmake/fmt_format.cpp)
+  target_link_libraries(sp_fmt_format PRIVATE sp_options)
+endif()
+
 # Everything a running mail system needs, without the tests.
 add_custom_target(programs)
 
-# sp_program(NAME DAEMON|COMMAND [LAYER highest layer it may use] SOURCES ... [MAIN main.cpp] [TESTS ...] [FUZZ ...] [LIBRARIES ...])
+# sp_program(NAME DAEMON|COMMAND [QUICK_START] [LAYER highest layer it may use] SOURCES ... [MAIN main.cpp] [TESTS ...]
+#            [FUZZ ...] [LIBRARIES ...])
 # Makes NAME_core (everything but main) and the program NAME; tests link NAME_core. A command also gets kCommandHelp
 # (base/command_help.hpp), made from its manual page.
 function(sp_program name)
-  cmake_parse_arguments(arg "DAEMON;COMMAND" "LAYER;MAIN" "SOURCES;TESTS;FUZZ;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "DAEMON;COMMAND;QUICK_START" "LAYER;MAIN" "SOURCES;TESTS;FUZZ;LIBRARIES" ${ARGN})
   if(NOT arg_LAYER)
     set(arg_LAYER daemon)
   endif()
@@ -105,6 +112,10 @@ function(sp_program name)
   # The target is stagepost_NAME because some program names (test, local) clash with CMake's or the layers' own.
   add_executable(stagepost_${name} ${arg_MAIN})
   set_target_properties(stagepost_${name} PROPERTIES OUTPUT_NAME ${name})
+  if(arg_QUICK_START AND STAGEPOST_QUICK_START)
+    target_link_libraries(stagepost_${name} PRIVATE sp_fmt_format ${STAGEPOST_STATIC_LIBRARIES})
+    target_link_options(stagepost_${name} PRIVATE -static-libstdc++ -static-libgcc)
+  endif()
   target_link_libraries(stagepost_${name} PRIVATE ${core})
   add_dependencies(programs stagepost_${name})
   if(arg_DAEMON)
