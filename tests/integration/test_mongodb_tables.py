@@ -1,6 +1,7 @@
 """mongodb: tables with a server of the tests' own: answers, keys that try to be more than keys, and servers that are down, slow,
 restarted, hang up, or do not like the password."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -179,6 +180,7 @@ def test_bad_configuration_names_the_file_and_what_is_wrong(area, server):
         assert re.search(rf"table\d+\.cf: bad string length 0 < 1: {name} = ", said(**{name: None}))
     assert "table5.cf: uri: Invalid URI" in said(uri="mango://host")
     assert "uri: " in said(uri="mongodb://mail:se-cret@x@127.0.0.1:1/?x")
+    assert 'uri: Password "..." must not have unescaped' in said(uri="mongodb://mail:se-cret:wrong-password@127.0.0.1:1/")
     assert "uri: " in said(uri='mongodb://mail:wrong-password"/127.0.0.1')
     assert "cannot both be set" in said(projection='{"value": 1}')
     assert "projection: not a JSON object" in said(projection="value", result_attribute=None)
@@ -281,7 +283,7 @@ def test_a_session_outlives_all_that_happens_to_its_server(server, make_instance
     if instance.owner and os.geteuid() == 0:
         os.chown(table, instance.owner.pw_uid, 0)
     instance.set(smtpd_recipient_restrictions=f"check_recipient_access mongodb:{table}, permit_mynetworks, reject", smtpd_delay_reject="yes",
-                 virtual_alias_maps=f"proxy:mongodb:{table}")
+                 smtpd_error_sleep_time="0")
     instance.start()
     name = rf"mongodb:{re.escape(str(table))}"
     with instance.smtp(timeout=60) as client, instance.smtp(timeout=60) as other:
@@ -342,6 +344,35 @@ def test_a_session_outlives_all_that_happens_to_its_server(server, make_instance
         client.quit()
     assert not instance.log.find(re.escape(LOGIN[1]))
     assert not instance.log.find("killed by signal|fatal:|panic:")
+
+
+def test_the_sessions_of_a_process_share_two_connections(server, make_instance):
+    if not (MODULES / "postfix-mongodb.so").exists():
+        not_there("the module for mongodb is not built")
+    instance = make_instance(start=False, shlib_directory=MODULES, local_recipient_maps="", smtpd_peername_lookup="no")
+    values = settings(server, uri=uri(server, options="connectTimeoutMS=60000&socketTimeoutMS=60000"))
+    table = instance.write("table.cf", "".join(f"{name} = {value}\n" for name, value in values.items()), 0o640)
+    if instance.owner and os.geteuid() == 0:
+        os.chown(table, instance.owner.pw_uid, 0)
+    instance.set(smtpd_recipient_restrictions=f"check_recipient_access mongodb:{table}, permit_mynetworks, reject", smtpd_delay_reject="yes")
+    instance.start()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(instance.smtp(timeout=60)) for _ in range(20)]
+        for client in clients:
+            client.ehlo()
+            client.expect(250, "MAIL FROM:<sender@example.test>")
+        server.freeze()
+        for client in clients:
+            client.send(b"RCPT TO:<listed@local.test>\r\nRCPT TO:<free@local.test>\r\n")
+        wait_for(lambda: server.accepted >= 2, 20, "two connections")
+        server.thaw()
+        for client in clients:
+            assert client.read().code == 554
+            assert client.read().code == 250
+        # The sessions spread over as many processes as there are processors.
+        assert server.accepted <= 2 * len(instance.daemons("smtpd"))
+        for client in clients:
+            client.quit()
 
 
 def test_cleanup_waits_out_an_outage(server, make_instance):

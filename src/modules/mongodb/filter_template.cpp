@@ -181,7 +181,11 @@ Result<FilterTemplate> FilterTemplate::parse(std::string_view json, std::string_
 }
 
 Result<std::optional<Bson>> FilterTemplate::make(const KeyParts& key) const {
-  if (!::bson_utf8_validate(key.key().data(), key.key().size(), true)) { return std::nullopt; }
+  // The library ends the program over a null pointer, also for no bytes.
+  const std::string_view text_of_key = key.key();
+  if (!text_of_key.empty() && !::bson_utf8_validate(text_of_key.data(), text_of_key.size(), true)) {
+    return std::nullopt;
+  }
   // All that can fail comes before there is a half-made document.
   std::vector<std::string> texts;
   std::size_t bytes = 0;

@@ -14,6 +14,7 @@
 
 #include "base/deadline.hpp"
 #include "base/safe_text.hpp"
+#include "base/text.hpp"
 #include "bson.hpp"
 #include "client_source.hpp"
 #include "document_values.hpp"
@@ -76,7 +77,7 @@ std::string without_quotations(std::string_view text) {
     kept += c;
   }
   if (quote != '\0') { kept += "..."; }
-  return printable(kept);
+  return printable(text::trim(kept));
 }
 
 /// While it lives, what the driver has to say on this thread goes to the table's log. Otherwise it would go to
