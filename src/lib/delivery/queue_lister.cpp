@@ -1,11 +1,11 @@
 #include "delivery/queue_lister.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fcntl.h>
-#include <span>
 #include <sys/stat.h>
+#include <system_error>
 
-#include "base/shared_work.hpp"
 #include "base/sys.hpp"
 #include "mail/address.hpp"
 
@@ -18,8 +18,8 @@ using queue::QueueName;
 constexpr std::array kListed{QueueName::maildrop, QueueName::active, QueueName::incoming, QueueName::deferred,
                              QueueName::hold};
 constexpr std::size_t kRecipientsPerStep = 200;
-/// Files read ahead, by so many threads; what is kept of each is bounded.
-constexpr std::size_t kFilesAhead = 512;
+/// Files read ahead, twice, by so many threads; what is kept of each is bounded.
+constexpr std::size_t kFilesAhead = 1024;
 constexpr std::size_t kFilesAtATime = 32;
 constexpr std::size_t kThreads = 4;
 constexpr std::size_t kSmallRecipients = 16;
@@ -53,13 +53,16 @@ Result<bool> QueueLister::step(clients::ListingSink& sink) {
     return true;
   }
   for (;;) {
-    if (ahead_.empty()) {
-      SP_TRY(const bool more, read_ahead());
-      if (!more) { return false; }
+    if (!batch_ || batch_->listed == batch_->files.size()) {
+      if (!coming_) { SP_TRY(coming_, next_batch()); }
+      if (!coming_) { return false; }
+      batch_ = std::move(coming_);
+      read(*batch_);
+      batch_->readers.clear();
+      SP_TRY(coming_, next_batch());
       continue;
     }
-    const Ahead file = std::move(ahead_.front());
-    ahead_.pop_front();
+    Ahead& file = batch_->files[batch_->listed++];
     switch (file.kind) {
       case Ahead::Kind::no_message:
         continue;
@@ -69,7 +72,7 @@ Result<bool> QueueLister::step(clients::ListingSink& sink) {
         sink.on_message_end();
         return true;
       case Ahead::Kind::large:
-        current_ = open(file.entry);
+        current_ = open(file.entry, batch_->queue);
         if (!current_) { continue; }
         sink.on_message(current_->message);
         return true;
@@ -77,34 +80,45 @@ Result<bool> QueueLister::step(clients::ListingSink& sink) {
   }
 }
 
-Result<bool> QueueLister::read_ahead() {
-  while (ahead_.empty() && queue_ < kListed.size()) {
+Result<std::unique_ptr<QueueLister::Batch>> QueueLister::next_batch() {
+  auto batch = std::make_unique<Batch>();
+  for (; queue_ < kListed.size(); ++queue_, scan_.reset()) {
     if (!scan_) { scan_.emplace(directory_, kListed[queue_]); }
-    while (ahead_.size() < kFilesAhead) {
+    while (batch->files.size() < kFilesAhead) {
       SP_TRY(auto entry, scan_->next());
       if (!entry) { break; }
-      ahead_.push_back({.entry = *std::move(entry)});
+      batch->files.push_back({.entry = *std::move(entry)});
     }
-    if (ahead_.empty()) {
-      scan_.reset();
-      ++queue_;
-    }
+    if (batch->files.empty()) { continue; }
+    batch->queue = queue_;
+    start_reading(*batch);
+    return batch;
   }
-  std::size_t next = 0;
-  share_work(
-      kThreads,
-      [&]() -> std::optional<std::size_t> {
-        if (next >= ahead_.size()) { return std::nullopt; }
-        return std::exchange(next, next + kFilesAtATime);
-      },
-      [this](std::size_t first) {
-        for (std::size_t i = first; i < std::min(first + kFilesAtATime, ahead_.size()); ++i) { read(ahead_[i]); }
-      });
-  return !ahead_.empty();
+  return std::unique_ptr<Batch>();
 }
 
-void QueueLister::read(Ahead& file) const {
-  auto current = open(file.entry);
+void QueueLister::start_reading(Batch& batch) const {
+  try {
+    while (batch.readers.size() < std::min(kThreads, batch.files.size() / kFilesAtATime)) {
+      batch.readers.emplace_back([this, &batch] { read(batch); });
+    }
+  } catch (const std::system_error&) {
+    // A limit on threads: whoever lists the batch reads it.
+  }
+}
+
+void QueueLister::read(Batch& batch) const {
+  for (;;) {
+    const std::size_t first = batch.taken.fetch_add(kFilesAtATime);
+    if (first >= batch.files.size()) { return; }
+    for (std::size_t i = first; i < std::min(first + kFilesAtATime, batch.files.size()); ++i) {
+      read(batch.files[i], batch.queue);
+    }
+  }
+}
+
+void QueueLister::read(Ahead& file, std::size_t queue) const {
+  auto current = open(file.entry, queue);
   if (!current) { return; }
   Collector collector(file.recipients);
   const bool more = more_recipients(*current, kSmallRecipients, collector);
@@ -116,7 +130,7 @@ void QueueLister::read(Ahead& file) const {
   }
 }
 
-std::optional<QueueLister::Current> QueueLister::open(const queue::QueueScan::Entry& entry) const {
+std::optional<QueueLister::Current> QueueLister::open(const queue::QueueScan::Entry& entry, std::size_t place) const {
   const auto id = queue::QueueId::parse(entry.name);
   if (!id) { return std::nullopt; }
   auto fd = sys::open_to_read(entry.path, O_NOFOLLOW | O_NONBLOCK);
@@ -127,7 +141,7 @@ std::optional<QueueLister::Current> QueueLister::open(const queue::QueueScan::En
   auto reader = queue::MessageReader::adopt(*std::move(fd), entry.path, {}, st->st_size);
   auto envelope = reader.read_envelope(queue::MessageReader::Attributes::skip);
   if (!envelope) { return std::nullopt; }
-  const QueueName queue = kListed[queue_];
+  const QueueName queue = kListed[place];
   Current current{.message = {}, .reader = std::move(reader)};
   current.message.queue_name = queue::to_string(queue);
   current.message.queue_id = entry.name;

@@ -3,9 +3,11 @@
 // threads read files ahead; a message with many recipients is read as it is listed.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <optional>
+#include <thread>
 #include <unordered_set>
 #include <vector>
 
@@ -20,6 +22,8 @@ namespace stagepost::delivery {
 class QueueLister {
  public:
   explicit QueueLister(queue::QueueDirectory directory) : directory_(std::move(directory)) {}
+  QueueLister(const QueueLister&) = delete;
+  QueueLister& operator=(const QueueLister&) = delete;
 
   /// Goes on with the listing: at most one message, at most some hundred recipients of it. False: that was the end.
   /// Messages come and go meanwhile; one that moves to another queue may be missed or seen twice. Files that are not
@@ -42,17 +46,28 @@ class QueueLister {
     clients::ListedMessage message;  // of a small one, all of it
     std::vector<clients::ListedRecipient> recipients;
   };
-  /// False: no queue has any more.
-  [[nodiscard]] Result<bool> read_ahead();
-  void read(Ahead& file) const;
-  [[nodiscard]] std::optional<Current> open(const queue::QueueScan::Entry& entry) const;
+  /// Files of one queue. While one batch is listed the next one is read.
+  struct Batch {
+    std::vector<Ahead> files;
+    std::size_t queue = 0;
+    std::size_t listed = 0;
+    std::atomic<std::size_t> taken = 0;  // by those who read
+    std::vector<std::jthread> readers;   // last: they end before what they use
+  };
+  /// Null: no queue has any more.
+  [[nodiscard]] Result<std::unique_ptr<Batch>> next_batch();
+  void start_reading(Batch& batch) const;
+  void read(Batch& batch) const;
+  void read(Ahead& file, std::size_t queue) const;
+  [[nodiscard]] std::optional<Current> open(const queue::QueueScan::Entry& entry, std::size_t queue) const;
   /// At most about `most` recipients. False: that was the last one.
   [[nodiscard]] static bool more_recipients(Current& current, std::size_t most, clients::ListingSink& sink);
 
   queue::QueueDirectory directory_;
   std::size_t queue_ = 0;
   std::optional<queue::QueueScan> scan_;
-  std::deque<Ahead> ahead_;
+  std::unique_ptr<Batch> batch_;   // being listed
+  std::unique_ptr<Batch> coming_;  // being read
   std::optional<Current> current_;
 };
 

@@ -35,7 +35,10 @@ Result<std::string_view> RecordFile::fill(std::size_t wanted) {
   if (buffer_.size() - start >= wanted || at_end_) { return std::string_view(buffer_).substr(start); }
   buffer_.erase(0, start);
   buffer_offset_ = offset_;
-  const std::size_t target = std::max(wanted, limits_.buffer_octets);
+  // One octet more than a short file has shows that it ends there.
+  const auto rest = static_cast<std::size_t>(std::max<std::int64_t>(file_size_ - offset_, 0)) + 1;
+  const std::size_t target =
+      std::max(wanted, file_size_ > 0 ? std::min(limits_.buffer_octets, rest) : limits_.buffer_octets);
   while (buffer_.size() < wanted) {
     const std::size_t have = buffer_.size();
     Result<std::size_t> got = 0;
