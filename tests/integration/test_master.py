@@ -694,11 +694,18 @@ def test_what_a_daemon_did_not_declare_is_taken_from_it(system):
     port = free_port()
     mail = system(f"{port} inet n - n - 5 echo plain").run()
     client = Client(port)
-    client.ask("try " + os.path.join(mail.data, "forbidden"))
+    path = os.path.join(mail.data, "forbidden")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("kept")
+    os.chmod(path, 0o666)
+    client.ask("try " + path)
     said = dict(item.split("=") for item in client.reply.split()[1:])
     assert said["inet"] == "13" and said["exec"] == "1", client.reply
     if os.path.exists("/sys/kernel/security/landlock") or said["write"] != "0":
         assert said["write"] == "13", client.reply
+        assert said["empty"] != "0" and said["truncate"] != "0", client.reply
+        with open(path, encoding="ascii") as file:
+            assert file.read() == "kept"
     if os.geteuid() == 0:
         assert said["root"] == "1", client.reply
 

@@ -26,8 +26,12 @@ std::string attempts(const std::string& path) {
   const int no_exec = outcome(::execve("/nonexistent", argv, argv));
   const unique_fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   const int no_write = outcome(file.get());
+  const unique_fd emptied(::open(path.c_str(), O_RDONLY | O_TRUNC | O_CLOEXEC));
+  const int no_emptying = outcome(emptied.get());
+  const int no_truncation = outcome(::truncate(path.c_str(), 0));
   const int no_root = outcome(::setuid(0));
-  return fmt::format("inet={} exec={} write={} root={}", no_inet, no_exec, no_write, no_root);
+  return fmt::format("inet={} exec={} write={} empty={} truncate={} root={}", no_inet, no_exec, no_write, no_emptying,
+                     no_truncation, no_root);
 }
 
 net::Task<> echo(net::AcceptedConnection connection, SessionContext& session, Context& context) {

@@ -73,7 +73,8 @@ Result<> confine(const Options& options, const Arguments& arguments, const confi
   SandboxPlan plan{.allow_exec = options.needs.exec,
                    .allow_network = options.needs.network,
                    .restrict_paths = !options.needs.any_path,
-                   .writable_paths = {"/dev/null", "/dev/tty"}};
+                   .writable_paths = {"/dev/null", "/dev/tty"},
+                   .forbid_truncation = options.needs.writes.empty() && !options.needs.any_path};
   for (const std::string_view path : options.needs.writes) {
     if (path == "$data_directory") {
       plan.writable_paths.push_back(config.text("data_directory"));

@@ -63,6 +63,20 @@ constexpr bool kLeakChecker = true;
 constexpr bool kLeakChecker = false;
 #endif
 
+int forbid_truncation(scmp_filter_ctx filter) {
+  const auto with_flag = [filter](int call, unsigned argument) {
+    const scmp_arg_cmp empties{.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = O_TRUNC, .datum_b = O_TRUNC};
+    return ::seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &empties);
+  };
+  if (const int error = with_flag(SCMP_SYS(open), 1); error != 0 && error != -EDOM) { return error; }
+  if (const int error = with_flag(SCMP_SYS(openat), 2); error != 0) { return error; }
+  // Its flags are where a filter cannot look; the C library does not use it.
+  if (const int error = ::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0); error != 0) {
+    return error;
+  }
+  return ::seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(truncate), 0);
+}
+
 Result<> filter_system_calls(const SandboxPlan& plan) {
   const std::unique_ptr<void, void (*)(void*)> filter(::seccomp_init(SCMP_ACT_ALLOW), ::seccomp_release);
   if (!filter) { return failure("seccomp_init failed"); }
@@ -77,6 +91,11 @@ Result<> filter_system_calls(const SandboxPlan& plan) {
   if (!plan.allow_exec) {
     for (const int call : {SCMP_SYS(execve), SCMP_SYS(execveat)}) {
       if (const int error = forbid(call); error != 0) { return errno_failure(-error, "seccomp_rule_add exec"); }
+    }
+  }
+  if (plan.forbid_truncation) {
+    if (const int error = forbid_truncation(filter.get()); error != 0) {
+      return errno_failure(-error, "seccomp_rule_add truncate");
     }
   }
   if (!plan.allow_network) {
@@ -121,8 +140,9 @@ Result<> restrict_writing(const SandboxPlan& plan) {
   if (abi < 2 && plan.writable_paths.size() > 1) {
     return failure("landlock: this kernel's version cannot allow renaming between two directories");
   }
+  const bool truncation = abi >= 3 && !plan.forbid_truncation;
   const std::uint64_t rights =
-      kWriteRights | (abi >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0ULL) | (abi >= 3 ? kTruncate : 0ULL);
+      kWriteRights | (abi >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0ULL) | (truncation ? kTruncate : 0ULL);
   landlock_ruleset_attr attributes{};
   attributes.handled_access_fs = rights;
   const unique_fd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
