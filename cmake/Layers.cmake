@@ -3,8 +3,8 @@
 set(SP_LAYERS base log config mail net ipc maps dns tls sasl queue clients delivery daemon)
 set(SP_PURE_LAYERS base log config mail)
 
-# Precompiled headers, so that neither Asio's coroutine header nor GoogleTest is parsed in every file: one of the
-# standard library for the pure layers, one with Asio for everything above them, one with GoogleTest for tests.
+# Precompiled headers, so that neither the standard library nor GoogleTest is parsed in every file: one without coroutines
+# for the pure layers, one with them for everything above, one with GoogleTest for tests.
 set(_sp_std_headers <fmt/format.h> <algorithm> <array> <chrono> <deque> <expected> <functional> <map> <memory>
   <optional> <set> <span> <string> <string_view> <unordered_map> <variant> <vector>)
 function(_sp_make_pch name)
@@ -13,9 +13,9 @@ function(_sp_make_pch name)
   target_precompile_headers(${name} PRIVATE ${ARGN} ${_sp_std_headers})
 endfunction()
 _sp_make_pch(sp_pch_pure)
-_sp_make_pch(sp_pch <boost/asio/awaitable.hpp>)
+_sp_make_pch(sp_pch <coroutine>)
 target_link_libraries(sp_pch PUBLIC Boost::headers)
-_sp_make_pch(sp_pch_test <boost/asio/awaitable.hpp> <gmock/gmock.h> <gtest/gtest.h>)
+_sp_make_pch(sp_pch_test <coroutine> <gmock/gmock.h> <gtest/gtest.h>)
 target_link_libraries(sp_pch_test PUBLIC Boost::headers GTest::gmock)
 
 function(_sp_use_pch target)

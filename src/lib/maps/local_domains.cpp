@@ -54,7 +54,7 @@ Result<LocalDomains> LocalDomains::create(const config::Snapshot& config, const 
   return domains;
 }
 
-boost::asio::awaitable<Result<bool>> LocalDomains::contains(std::string domain) const {
+net::Task<Result<bool>> LocalDomains::contains(std::string domain) const {
   if (domain.starts_with('[') && domain.ends_with(']')) {
     std::string_view literal = std::string_view(domain).substr(1, domain.size() - 2);
     if (text::istarts_with(literal, "ipv6:")) { literal.remove_prefix(5); }
@@ -65,7 +65,7 @@ boost::asio::awaitable<Result<bool>> LocalDomains::contains(std::string domain) 
   co_return listed;
 }
 
-boost::asio::awaitable<Result<Site>> LocalDomains::site_of(std::string_view address) const {
+net::Task<Result<Site>> LocalDomains::site_of(std::string_view address) const {
   const std::size_t at = address.rfind('@');
   if (at == std::string_view::npos) { co_return Site::local; }
   std::string domain(address.substr(at + 1));

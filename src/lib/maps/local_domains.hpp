@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "config/snapshot.hpp"
 #include "maps/match_list.hpp"
+#include "net/task.hpp"
 
 namespace stagepost::maps {
 
@@ -17,9 +18,9 @@ class LocalDomains {
   [[nodiscard]] static Result<LocalDomains> create(const config::Snapshot& config, const OpenContext& context);
 
   /// Final destination? `domain` may be "[192.0.2.1]". Error: a table of mydestination failed.
-  [[nodiscard]] boost::asio::awaitable<Result<bool>> contains(std::string domain) const;
+  [[nodiscard]] net::Task<Result<bool>> contains(std::string domain) const;
   /// May users of this domain be listed without domain in canonical and virtual tables? (contains() or myorigin)
-  [[nodiscard]] boost::asio::awaitable<Result<Site>> site_of(std::string_view address) const;
+  [[nodiscard]] net::Task<Result<Site>> site_of(std::string_view address) const;
 
  private:
   MatchList mydestination_;

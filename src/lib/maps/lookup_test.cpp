@@ -3,8 +3,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,6 +11,7 @@
 #include "maps/lookup_order.hpp"
 #include "maps/match_list.hpp"
 #include "maps/table_source.hpp"
+#include "net/event_loop.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -121,14 +120,15 @@ OpenContext context_with_slow() {
 }
 
 template <class T>
+net::Task<> keep_result(net::Task<T> task, std::optional<T>& result) {
+  result = co_await std::move(task);
+}
+
+template <class T>
 T run(net::Task<T> task) {
-  boost::asio::io_context loop;
+  net::EventLoop loop;
   std::optional<T> result;
-  boost::asio::co_spawn(loop, std::move(task), [&](std::exception_ptr error, T value) {
-    if (error) { std::rethrow_exception(error); }
-    result = std::move(value);
-  });
-  loop.run();
+  loop.run_task(keep_result(std::move(task), result));
   return *std::move(result);
 }
 

@@ -7,9 +7,6 @@
 #include <type_traits>
 #include <utility>
 
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
 #include "net/event_loop.hpp"
 #include "net/task.hpp"
 
@@ -22,17 +19,14 @@ Task<std::invoke_result_t<F>> run_blocking(EventLoop& loop, F job) {
   using T = std::invoke_result_t<F>;
   std::optional<T> result;
   std::exception_ptr thrown;
-  co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void()>(
-      [&](auto handler) {
-        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        submit_blocking(loop, [&loop, &job, &result, &thrown, shared, keep = keep_running(loop)]() mutable {
-          try {
-            result.emplace(job());
-          } catch (...) { thrown = std::current_exception(); }
-          loop.post([resume = std::move(shared)]() mutable { std::move (*resume)(); });
-        });
-      },
-      boost::asio::use_awaitable);
+  co_await hand_over([&](std::coroutine_handle<> waiting) {
+    submit_blocking(loop, [&loop, &job, &result, &thrown, waiting, keep = keep_running(loop)] {
+      try {
+        result.emplace(job());
+      } catch (...) { thrown = std::current_exception(); }
+      loop.post(waiting);
+    });
+  });
   if (thrown) { std::rethrow_exception(thrown); }
   co_return std::move(*result);
 }

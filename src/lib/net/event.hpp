@@ -1,6 +1,7 @@
-// A condition that coroutines of one event loop wait for.
+// A condition that coroutines of one event loop wait for, and time.
 #pragma once
 
+#include <coroutine>
 #include <memory>
 
 #include "base/deadline.hpp"
@@ -30,9 +31,20 @@ class Event {
 
 /// Sleeps until the deadline; operation_canceled when the task is cancelled first.
 [[nodiscard]] Task<Result<>> sleep_until(Deadline deadline);
-/// True once the current task was told to end (TaskGroup::cancel).
-[[nodiscard]] Task<bool> cancelled();
-/// Lets other tasks of the loop run.
-[[nodiscard]] Task<> yield_now();
+
+/// `co_await yield_now()` lets other tasks of the loop run.
+class Yield {
+ public:
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+  template <class P>
+  static void await_suspend(std::coroutine_handle<P> caller) {
+    resume_later(*caller.promise().control->loop, caller);
+  }
+  static void await_resume() noexcept {}
+
+ private:
+  static void resume_later(EventLoop& loop, std::coroutine_handle<> caller);
+};
+[[nodiscard]] inline Yield yield_now() { return {}; }
 
 }  // namespace stagepost::net

@@ -4,7 +4,6 @@
 #include <list>
 #include <optional>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -29,6 +28,13 @@ struct SignalHook {
     });
   }
 };
+
+RootTask run_to_end(Task<> task, std::exception_ptr& thrown, bool& done) {
+  try {
+    co_await std::move(task);
+  } catch (...) { thrown = std::current_exception(); }
+  done = true;
+}
 }  // namespace
 
 struct EventLoop::Impl {
@@ -56,19 +62,19 @@ void EventLoop::on_signal(int signal_number, std::function<void()> handler) {
 }
 
 void EventLoop::run_task(Task<> task) {
-  std::exception_ptr failure;
+  std::exception_ptr thrown;
   bool done = false;
-  boost::asio::co_spawn(impl_->context, std::move(task), [&](std::exception_ptr thrown) {
-    failure = thrown;
-    done = true;
-  });
+  TaskControl control{this};
+  const RootTask root = run_to_end(std::move(task), thrown, done);
+  root.frame.promise().control = &control;
+  boost::asio::post(impl_->context, root.frame);
   impl_->context.restart();
   while (!done && impl_->context.run_one() > 0) {}
-  if (failure) { std::rethrow_exception(failure); }
+  if (!done) { root.frame.destroy(); }  // it waits for something that never comes
+  if (thrown) { std::rethrow_exception(thrown); }
 }
 
 boost::asio::io_context& EventLoop::context() { return impl_->context; }
-boost::asio::any_io_executor EventLoop::executor() { return impl_->context.get_executor(); }
 
 std::shared_ptr<void> keep_running(EventLoop& loop) {
   return std::make_shared<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>>(

@@ -4,8 +4,6 @@
 #include <functional>
 #include <memory>
 
-#include <boost/asio/any_io_executor.hpp>
-
 #include "net/task.hpp"
 
 namespace boost::asio {
@@ -35,7 +33,6 @@ class EventLoop {
   void run_task(Task<> task);
 
   [[nodiscard]] boost::asio::io_context& context();
-  [[nodiscard]] boost::asio::any_io_executor executor();
 
  private:
   friend void submit_blocking(EventLoop& loop, std::function<void()> job);

@@ -106,6 +106,72 @@ TEST(TaskGroup, CancelEndsWaitsAsNormalReturnAndLaterWaitsToo) {
   EXPECT_EQ(seen[1], std::errc::operation_canceled);
 }
 
+Task<int> one() { co_return 1; }
+
+Task<> count_to(int limit, int& count) {
+  while (count < limit) {
+    const int step = co_await one();
+    count += step;
+  }
+}
+
+TEST(Task, AwaitsThatNeverSuspendDoNotGrowTheStack) {
+  EventLoop loop;
+  int count = 0;
+  loop.run_task(count_to(1'000'000, count));
+  EXPECT_EQ(count, 1'000'000);
+}
+
+Task<> wait_for_nobody(Event& event, std::shared_ptr<int> held) {
+  [[maybe_unused]] const auto woken = co_await event.wait(Deadline::never());
+  ++*held;
+}
+
+TEST(Task, WhatWaitsForeverIsUnwoundWithTheLoopsLastTask) {
+  EventLoop loop;
+  Event event(loop);
+  const auto held = std::make_shared<int>(0);
+  loop.run_task(wait_for_nobody(event, held));
+  event.notify_all();  // nobody is left to be told
+  loop.run_task([]() -> Task<> { co_await yield_now(); }());
+  EXPECT_EQ(held.use_count(), 1);
+  EXPECT_EQ(*held, 0);
+}
+
+Task<> read_one(Stream& stream, Result<std::size_t>& got) {
+  std::array<char, 8> buffer{};
+  got = co_await stream.read_some(buffer, within(seconds(5)));
+}
+
+Task<> write_until_full(Stream& stream, Result<>& sent) {
+  const std::string much(4 * 1024 * 1024, 'x');
+  sent = co_await stream.write_all(much, within(seconds(5)));
+}
+
+Task<> cancel_writer_only(EventLoop& loop, Result<std::size_t>& got, Result<>& sent) {
+  Pair pair = make_pair(loop);
+  TaskGroup readers(loop, "readers", 1);
+  TaskGroup writers(loop, "writers", 1);
+  readers.spawn(read_one(*pair.a, got));
+  writers.spawn(write_until_full(*pair.a, sent));
+  co_await yield_now();
+  co_await writers.cancel_and_join();
+  const auto answered = co_await pair.b->write_all("y", within(seconds(5)));
+  EXPECT_TRUE(answered);
+  co_await readers.join();
+}
+
+TEST(Stream, CancelledWriterLeavesTheReaderWaiting) {
+  EventLoop loop;
+  Result<std::size_t> got = 0;
+  Result<> sent;
+  loop.run_task(cancel_writer_only(loop, got, sent));
+  ASSERT_FALSE(sent);
+  EXPECT_TRUE(sent.error().is(std::errc::operation_canceled));
+  ASSERT_TRUE(got);
+  EXPECT_EQ(*got, 1U);
+}
+
 Task<> throwing() {
   co_await yield_now();
   throw std::runtime_error("boom");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <coroutine>
 #include <cstring>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,11 +12,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include "base/sys.hpp"
 #include "net/event.hpp"
@@ -23,12 +22,11 @@
 namespace stagepost::net {
 namespace {
 
-constexpr auto kUse = boost::asio::as_tuple(boost::asio::use_awaitable);
 using WaitType = boost::asio::posix::descriptor_base::wait_type;
 
 /// A descriptor in the reactor with one lazily armed timer: the timer is not touched per operation, it looks at the
 /// deadlines of what is waiting when it fires. System calls are tried first; only EAGAIN costs a turn of the loop.
-/// `shared_ptr` because a fired timer handler may be queued when the owner goes away.
+/// `shared_ptr` because a handler may be queued when the owner goes away.
 class Waitable : public std::enable_shared_from_this<Waitable> {
  public:
   Waitable(EventLoop& loop, unique_fd fd) : descriptor_(loop.context()), timer_(loop.context()), fd_(fd.get()) {
@@ -37,38 +35,95 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
 
   [[nodiscard]] int fd() const { return fd_; }
 
-  Task<Result<>> wait(WaitType type, Deadline deadline) {
-    const auto self = shared_from_this();
-    const bool stop = co_await cancelled();
-    if (stop || !descriptor_.is_open()) { co_return failure("wait", std::errc::operation_canceled); }
-    const std::size_t index = type == WaitType::wait_read ? 0 : 1;
-    pending_.at(index) = Pending{deadline, true, false};
-    arm(deadline);
-    const auto [error] = co_await descriptor_.async_wait(type, kUse);
-    Pending& pending = pending_.at(index);
-    pending.waiting = false;
-    if (pending.timed_out) { co_return failure("wait", std::errc::timed_out); }
-    if (error) {
-      if (error == boost::asio::error::operation_aborted || error == boost::asio::error::bad_descriptor) {
-        co_return failure("wait", std::errc::operation_canceled);
-      }
-      co_return std::unexpected(Error{error, "wait"});
+  /// One wait; lives in the frame of the coroutine that waits, which also keeps the Waitable.
+  class Wait final : public Suspension {
+   public:
+    Wait(Waitable& owner, WaitType type, Deadline deadline) : owner_(owner), type_(type), deadline_(deadline) {}
+    ~Wait() {
+      if (owner_.waiting(type_) == this) { leave(); }
     }
-    co_return Result<>{};
-  }
+    Wait(const Wait&) = delete;
+    Wait& operator=(const Wait&) = delete;
 
-  /// After a run of system calls that never had to wait, gives the loop a turn, so that one busy peer cannot starve
-  /// the others.
-  Task<> be_fair() {
-    if (++immediate_ >= 32) {
-      immediate_ = 0;
-      co_await yield_now();
+    [[nodiscard]] static bool await_ready() noexcept { return false; }
+    template <class P>
+    [[nodiscard]] bool await_suspend(std::coroutine_handle<P> caller) {
+      control_ = caller.promise().control;
+      if (control_->cancelled || !owner_.descriptor_.is_open()) {
+        end_ = std::errc::operation_canceled;
+        return false;
+      }
+      coroutine_ = caller;
+      control_->waits_in = this;
+      owner_.waiting(type_) = this;
+      owner_.arm(deadline_);
+      owner_.start(type_);
+      return true;
     }
+    [[nodiscard]] Result<> await_resume() const {
+      if (end_ != std::errc{}) { return failure("wait", end_); }
+      if (error_) { return std::unexpected(Error{error_, "wait"}); }
+      return {};
+    }
+
+    void give_up() override {
+      end_early(std::errc::operation_canceled);
+      owner_.interrupt();
+    }
+    /// The reason that counts when the reactor reports the end.
+    void end_early(std::errc reason) {
+      if (end_ == std::errc{}) { end_ = reason; }
+    }
+    [[nodiscard]] Deadline deadline() const { return deadline_; }
+
+    void ended(const boost::system::error_code& error) {
+      const bool aborted =
+          error == boost::asio::error::operation_aborted || error == boost::asio::error::bad_descriptor;
+      if (aborted && end_ == std::errc{}) {
+        // Meant for the wait for the other direction, unless the descriptor was closed.
+        if (owner_.descriptor_.is_open()) {
+          owner_.start(type_);
+          return;
+        }
+        end_ = std::errc::operation_canceled;
+      }
+      if (!error && end_ == std::errc::operation_canceled) { end_ = std::errc{}; }  // what it waited for came first
+      if (!aborted) { error_ = error; }
+      leave();
+      coroutine_.resume();
+    }
+
+   private:
+    void leave() {
+      owner_.waiting(type_) = nullptr;
+      control_->waits_in = nullptr;
+    }
+
+    Waitable& owner_;
+    WaitType type_;
+    Deadline deadline_;
+    TaskControl* control_ = nullptr;
+    std::coroutine_handle<> coroutine_;
+    std::errc end_{};
+    boost::system::error_code error_;
+  };
+
+  /// `co_await wait(...)` gives Result<>.
+  [[nodiscard]] Wait wait(WaitType type, Deadline deadline) { return Wait(*this, type, deadline); }
+
+  /// After a run of system calls that never had to wait, the loop gets a turn (yield_now), so that one busy peer cannot
+  /// starve the others.
+  [[nodiscard]] bool turn_is_over() {
+    if (++immediate_ < 32) { return false; }
+    immediate_ = 0;
+    return true;
   }
 
   void cancel() {
-    boost::system::error_code ignored;
-    if (descriptor_.is_open()) { descriptor_.cancel(ignored); }
+    for (Wait* const wait : waiting_) {
+      if (wait != nullptr) { wait->end_early(std::errc::operation_canceled); }
+    }
+    interrupt();
   }
 
   /// After a wait for writing the reactor keeps looking at that side too, and each later wait for reading begins with
@@ -84,11 +139,19 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
   }
 
  private:
-  struct Pending {
-    Deadline deadline = Deadline::never();
-    bool waiting = false;
-    bool timed_out = false;
-  };
+  [[nodiscard]] Wait*& waiting(WaitType type) { return waiting_.at(type == WaitType::wait_read ? 0 : 1); }
+
+  void start(WaitType type) {
+    descriptor_.async_wait(type, [self = shared_from_this(), type](const boost::system::error_code& error) {
+      if (Wait* const wait = self->waiting(type)) { wait->ended(error); }
+    });
+  }
+
+  /// Both waits end; each knows why, or goes on.
+  void interrupt() {
+    boost::system::error_code ignored;
+    if (descriptor_.is_open()) { descriptor_.cancel(ignored); }
+  }
 
   void arm(Deadline deadline) {
     if (deadline.is_never() || (armed_ && armed_for_ <= deadline.at())) { return; }
@@ -107,13 +170,13 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
     const auto now = SteadyClock::now();
     Deadline next = Deadline::never();
     bool expired = false;
-    for (Pending& pending : pending_) {
-      if (!pending.waiting || pending.deadline.is_never()) { continue; }
-      if (pending.deadline.at() <= now) {
-        pending.timed_out = true;
+    for (Wait* const wait : waiting_) {
+      if (wait == nullptr || wait->deadline().is_never()) { continue; }
+      if (wait->deadline().at() <= now) {
+        wait->end_early(std::errc::timed_out);
         expired = true;
       } else {
-        next = Deadline::earlier(next, pending.deadline);
+        next = Deadline::earlier(next, wait->deadline());
       }
     }
     if (expired) { cancel(); }
@@ -125,7 +188,7 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
   int fd_;
   bool armed_ = false;
   SteadyClock::time_point armed_for_;
-  std::array<Pending, 2> pending_{};
+  std::array<Wait*, 2> waiting_{};
   unsigned immediate_ = 0;
 };
 
@@ -148,7 +211,7 @@ class SocketStream final : public Stream {
       const auto n = ::recv(waitable->fd(), buffer.data(), buffer.size(), 0);
       if (n >= 0) {
         drained_ = n > 0 && static_cast<std::size_t>(n) < buffer.size();
-        co_await waitable->be_fair();
+        if (waitable->turn_is_over()) { co_await yield_now(); }
         co_return static_cast<std::size_t>(n);
       }
       if (errno == EINTR) { continue; }
@@ -171,7 +234,7 @@ class SocketStream final : public Stream {
       if (n >= 0) {
         drained_ = n > 0 && static_cast<std::size_t>(n) < room;
         target.append(scratch.data(), static_cast<std::size_t>(n));
-        co_await waitable->be_fair();
+        if (waitable->turn_is_over()) { co_await yield_now(); }
         co_return static_cast<std::size_t>(n);
       }
       if (errno == EINTR) { continue; }

@@ -1,8 +1,5 @@
 #include "queue/message_committer.hpp"
 
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
 #include "log/log.hpp"
 #include "net/blocking.hpp"
 
@@ -18,12 +15,7 @@ struct Ending {
 net::Task<> wait_for(std::shared_ptr<Ending> ending) {
   // Nothing else runs on the loop between the look and the wait.
   if (ending->result) { co_return; }
-  co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void()>(
-      [&](auto handler) {
-        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        ending->resume = [shared] { std::move (*shared)(); };
-      },
-      boost::asio::use_awaitable);
+  co_await net::hand_over([&](std::coroutine_handle<> waiting) { ending->resume = waiting; });
 }
 
 }  // namespace
