@@ -17,9 +17,7 @@ class Channel {
   /// awaits flush() whenever unsent_bytes() passes 64 KiB, so that the peer's pace bounds memory.
   template <class Message>
   void queue(const Message& message) {
-    std::string bytes;
-    append_frame(bytes, message);
-    io_.append(bytes);
+    append_frame(io_.output(), message);
   }
   template <class Message>
   [[nodiscard]] net::Task<Result<>> send(const Message& message, Deadline deadline) {

@@ -12,6 +12,7 @@
 // refuses trailing bytes, and never allocates more than the frame's own size justifies. Pure: no I/O.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
@@ -73,9 +74,11 @@ class Encoder {
 
   template <std::unsigned_integral T>
   void put_integer(T value) {
+    std::array<char, sizeof(T)> bytes{};
     for (std::size_t i = 0; i < sizeof(T); ++i) {
-      out_ += static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
+      bytes[i] = static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
     }
+    out_.append(bytes.data(), bytes.size());
   }
 
   std::string& out_;

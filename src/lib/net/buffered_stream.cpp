@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::size_t kFlushBytes = 64 * 1024;
+/// Memory that a connection keeps for its next reply or request.
+constexpr std::size_t kKeptBytes = 512;
 
 std::unexpected<Error> stream_failure(Errc code) { return std::unexpected(Error{make_error_code(code), {}}); }
 
@@ -102,8 +104,12 @@ Task<Result<>> BufferedStream::write(std::string_view bytes, Deadline deadline) 
 
 Task<Result<>> BufferedStream::flush(Deadline deadline) {
   if (output_.empty()) { co_return Result<>{}; }
-  const std::string bytes = std::exchange(output_, {});
+  std::string bytes = std::exchange(output_, {});
   auto written = co_await transport_->write_all(bytes, deadline);
+  if (output_.capacity() < bytes.capacity() && output_.empty() && bytes.capacity() <= kKeptBytes) {
+    bytes.clear();
+    output_ = std::move(bytes);
+  }
   co_return written;
 }
 

@@ -40,6 +40,8 @@ class BufferedStream {
 
   /// Adds to the output without waiting; flush() sends it. Past 64 KiB use write(), which flushes by itself.
   void append(std::string_view bytes) { output_ += bytes; }
+  /// The same, for those who encode in place.
+  [[nodiscard]] std::string& output() { return output_; }
   [[nodiscard]] std::size_t unsent_bytes() const { return output_.size(); }
   [[nodiscard]] Task<Result<>> write(std::string_view bytes, Deadline deadline);
   [[nodiscard]] Task<Result<>> flush(Deadline deadline);

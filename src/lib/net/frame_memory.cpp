@@ -14,10 +14,10 @@ namespace {
 #ifdef SP_FRAMES_ARE_CHECKED
 constexpr std::size_t kKeptBytes = 0;  // sanitizers see each use of a freed frame
 #else
-constexpr std::size_t kKeptBytes = 256 * 1024;
+constexpr std::size_t kKeptBytes = 512 * 1024;
 #endif
 constexpr std::size_t kStepBytes = 64;
-constexpr std::size_t kLargestBytes = 4096;
+constexpr std::size_t kLargestBytes = 16 * 1024;
 
 struct Unused {
   Unused* next;

@@ -20,6 +20,9 @@ ArrivalTime now() {
   return {time.tv_sec, static_cast<std::int32_t>(time.tv_nsec / 1000)};
 }
 
+// Most messages and their envelope fit, so that the buffer does not grow step by step.
+constexpr std::size_t kUsualOctets = 8 * 1024;
+
 // Several sessions of one process create files, so the same microsecond can come twice.
 constexpr int kCreateAttempts = 100;
 
@@ -68,7 +71,9 @@ Result<MessageWriter> MessageWriter::create(const QueueDirectory& directory, Que
 }
 
 MessageWriter::MessageWriter(unique_fd fd, std::string path, QueueId id, ArrivalTime created, Options options)
-    : fd_(std::move(fd)), path_(std::move(path)), id_(std::move(id)), created_(created), options_(options) {}
+    : fd_(std::move(fd)), path_(std::move(path)), id_(std::move(id)), created_(created), options_(options) {
+  buffer_.reserve(std::min(options_.buffer_octets, kUsualOctets));
+}
 
 MessageWriter::MessageWriter(MessageWriter&& other) noexcept
     : fd_(std::move(other.fd_)),

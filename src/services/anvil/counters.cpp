@@ -1,16 +1,13 @@
 #include "services/anvil/counters.hpp"
 
-#include <ctime>
-
 #include <fmt/format.h>
 
 namespace stagepost::anvil {
 namespace {
 
-std::string time_stamp() {
-  const std::time_t now = std::time(nullptr);
+std::string time_stamp(std::time_t when) {
   std::tm local{};
-  ::localtime_r(&now, &local);
+  ::localtime_r(&when, &local);
   char stamp[32];
   std::strftime(stamp, sizeof stamp, "%b %e %H:%M:%S", &local);
   return stamp;
@@ -20,7 +17,7 @@ std::string time_stamp() {
 
 void Counters::note(const char* what, std::uint32_t value, const std::string& who) {
   Peak& peak = peaks_[what];
-  if (value > peak.value) { peak = {value, who, time_stamp()}; }
+  if (value > peak.value) { peak = {value, who, std::time(nullptr)}; }
 }
 
 void Counters::make_room(Time now) {
@@ -107,12 +104,13 @@ std::vector<std::string> Counters::take_statistics() {
     const auto found = peaks_.find(what);
     if (found == peaks_.end()) { continue; }
     const Peak& peak = found->second;
+    const std::string when = time_stamp(peak.when);
     const std::string value = std::string_view(what).ends_with("rate")
                                   ? fmt::format("{}/{}s", peak.value, unit_.count())
                                   : fmt::format("{}", peak.value);
     lines.push_back(peak.who.empty()
-                        ? fmt::format("statistics: max {} {} at {}", what, value, peak.when)
-                        : fmt::format("statistics: max {} {} for ({}) at {}", what, value, peak.who, peak.when));
+                        ? fmt::format("statistics: max {} {} at {}", what, value, when)
+                        : fmt::format("statistics: max {} {} for ({}) at {}", what, value, peak.who, when));
   }
   peaks_.clear();
   return lines;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <map>
 #include <string>
 #include <string_view>
@@ -49,7 +50,7 @@ class Counters {
   struct Peak {
     std::uint32_t value = 0;
     std::string who;
-    std::string when;
+    std::time_t when = 0;
   };
   void note(const char* what, std::uint32_t value, const std::string& who);
   void make_room(Time now);
@@ -57,7 +58,7 @@ class Counters {
   std::chrono::seconds unit_;
   std::unordered_map<std::string, Client> clients_;                     // "service:client"
   std::map<int, std::unordered_map<std::string, std::uint32_t>> open_;  // process -> pair -> connections
-  std::map<std::string, Peak> peaks_;
+  std::map<std::string_view, Peak> peaks_;                              ///< keys are literals
 };
 
 }  // namespace stagepost::anvil

@@ -185,6 +185,7 @@ net::Task<Result<>> Session::receive_data() {
   while (!transaction_->decoder->ended()) {
     const auto bytes = co_await io_.peek(content_deadline(start));
     if (!bytes) { co_return std::unexpected(bytes.error()); }
+    transaction_->pending.reserve(transaction_->pending.size() + bytes->size());
     const std::size_t used = transaction_->decoder->feed(*bytes, [this](mail::Line line) { take_line(line); });
     io_.consume(used);
     if (transaction_->pending.size() >= kContentBytes) { co_await pass_on(); }
