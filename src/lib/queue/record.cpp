@@ -31,6 +31,17 @@ std::string_view take_number(std::string_view& rest) {
   return number;
 }
 
+void append_header(std::string& out, RecordType type, std::size_t data_octets) {
+  SP_ASSERT(data_octets <= INT_MAX);
+  out.push_back(static_cast<char>(type));
+  auto length = static_cast<std::uint32_t>(data_octets);
+  do {
+    const auto group = static_cast<unsigned char>(length & 0x7fU);
+    length >>= 7U;
+    out.push_back(static_cast<char>(length != 0 ? group | 0x80U : group));
+  } while (length != 0);
+}
+
 }  // namespace
 
 std::expected<RecordHeader, RecordError> parse_record_header(std::string_view bytes, std::size_t limit) {
@@ -57,22 +68,13 @@ std::expected<ParsedRecord, RecordError> parse_record(std::string_view bytes, st
 }
 
 void append_record(std::string& out, RecordType type, std::string_view data) {
-  SP_ASSERT(data.size() <= INT_MAX);
-  out.push_back(static_cast<char>(type));
-  auto length = static_cast<std::uint32_t>(data.size());
-  do {
-    const auto group = static_cast<unsigned char>(length & 0x7fU);
-    length >>= 7U;
-    out.push_back(static_cast<char>(length != 0 ? group | 0x80U : group));
-  } while (length != 0);
+  append_header(out, type, data.size());
   out.append(data);
 }
 
 void append_attribute(std::string& out, std::string_view name, std::string_view value) {
-  std::string data;
-  data.reserve(name.size() + 1 + value.size());
-  data.append(name).append(1, '=').append(value);
-  append_record(out, RecordType::attribute, data);
+  append_header(out, RecordType::attribute, name.size() + 1 + value.size());
+  out.append(name).append(1, '=').append(value);
 }
 
 void append_padding(std::string& out, std::size_t octets) {
