@@ -49,7 +49,7 @@ loopa: loopb
 loopb: loopa
 owned: {user}, o1@remote.test
 owner-owned: boss@remote.test
-env: "|env | sort > {files}/env; id -u >> {files}/env; cat > {files}/message"
+env: "|env | sort > {files}/env; id -u >> {files}/env; cut -d' ' -f41 /proc/self/stat > {files}/policy; cat > {files}/message"
 null: /dev/null
 noplace: /no/such/place
 include: :include:{directory}/config/include
@@ -116,6 +116,7 @@ def test_environment_of_a_command(post, as_root):
     lines = (post.files / "env").read_text().splitlines()
     environment = dict(line.split("=", 1) for line in lines[:-1])
     assert lines[-1] == "65534"
+    assert int((post.files / "policy").read_text()) == os.SCHED_OTHER  # the daemons' own policy is not for users' commands
     for name, value in {"USER": "env", "LOGNAME": "env", "LOCAL": "env+ext", "EXTENSION": "ext", "DOMAIN": "local.test",
                         "RECIPIENT": "env+Ext@local.test", "ORIGINAL_RECIPIENT": "env+Ext@local.test", "CLIENT_ADDRESS": "127.0.0.1",
                         "CLIENT_PROTOCOL": "ESMTP", "PATH": "/usr/bin:/bin"}.items():

@@ -77,6 +77,17 @@ def test_only_master_and_the_agents_that_become_users_run_as_root(sinked, as_roo
     wait_for(lambda: not still_root(), 5, "all daemons to drop their rights", lambda: str(still_root()))
 
 
+def test_daemons_do_not_preempt_each_other(sinked):
+    mta, sink = sinked
+    if mta.suite.is_postfix:
+        pytest.skip("Postfix leaves the scheduling policy alone")
+    mta.submit("policy@remote.test")
+    sink.wait_for_recipient("policy@remote.test")
+    policies = {name: os.sched_getscheduler(pid) & ~os.SCHED_RESET_ON_FORK for pid, name in mta.tree().items()}
+    assert policies.pop("master") == os.SCHED_OTHER
+    assert set(policies.values()) == {os.SCHED_BATCH}, policies
+
+
 def test_reload_drops_no_session(sinked):
     mta, sink = sinked
     with mta.smtp() as before, mta.smtp() as in_data:
