@@ -43,13 +43,13 @@ void open_log(const Options& options, const config::Snapshot& config, unsigned v
 
 /// Our processes wake each other all the time. With the normal policy each wake-up may take the CPU from the one that
 /// caused it, which then has finished one step of one message instead of all it has at hand. SCHED_BATCH keeps the
-/// share of the CPU and gives up only this preemption. A policy that an administrator chose stays; threads, which wait
-/// for the disk, and commands that are run for users begin with the normal one. Refusal (a container may forbid it)
-/// costs only speed.
+/// share of the CPU and gives up only this preemption. A policy that an administrator chose stays; commands that are
+/// run for users get the normal one back (delivery/command_run.cpp). Refusal (a container may forbid it) costs only
+/// speed.
 void finish_work_at_hand() {
   if (::sched_getscheduler(0) != SCHED_OTHER) { return; }
   const sched_param no_priority{};
-  ::sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &no_priority);
+  ::sched_setscheduler(0, SCHED_BATCH, &no_priority);
 }
 
 /// Before the configuration is known, to the system's log, as any daemon.

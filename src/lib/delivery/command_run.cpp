@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -61,6 +62,10 @@ struct Child {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (::sched_getscheduler(0) == SCHED_BATCH) {  // a daemon's choice for itself
+      const sched_param no_priority{};
+      ::sched_setscheduler(0, SCHED_OTHER, &no_priority);
+    }
     if (::dup2(input, STDIN_FILENO) < 0 || ::dup2(output, STDOUT_FILENO) < 0 || ::dup2(output, STDERR_FILENO) < 0) {
       fail(ChildFailure::Step::execute);
     }
