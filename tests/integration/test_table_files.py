@@ -5,11 +5,13 @@ import os
 import pathlib
 import random
 import resource
+import signal
 import subprocess
 import time
 
 import pytest
 
+from support import procs
 from support.mta import stagepost_suite
 from support.required import not_there
 from support.waiting import SCALE
@@ -86,7 +88,69 @@ def test_a_truncated_file_never_says_not_found(tables, kind):
                 assert file.name in errors[0]
 
 
-# Berkeley DB's library believes what the pages of a file say: damage inside is more than it can take.
+@pytest.mark.parametrize("kind", ["hash", "btree"])
+def test_random_damage_of_berkeley_db_is_an_answer_or_an_error_line(tables, kind):
+    """Its library believes what the pages say, and crashes or goes round in circles: the command ends with a line all the same."""
+    need(kind)
+    tables.write("t", people(400))
+    file = tables.build(kind)
+    whole = file.read_bytes()
+    keys = "".join(f"user{number}@example{number % 97}.com\n" for number in range(0, 400, 7)).encode()
+    choose = random.Random(20261122)
+    outcomes = {"answer": 0, "error": 0}
+    for _ in range(25):
+        damaged = bytearray(whole)
+        for _ in range(choose.choice([1, 5, 50, 500])):
+            damaged[choose.randrange(512, len(damaged))] = choose.randrange(256)
+        file.write_bytes(damaged)
+        for args in (("-q", "-"), ("-s",)):
+            status, _, errors = tables.run(*args, f"{kind}:t", stdin=keys)
+            assert status in (0, 1), (status, errors)
+            failed = [line for line in errors if line.startswith("postmap: fatal: ")]
+            assert len(failed) <= 1 and all("t.db" in line or f"{kind}:t" in line for line in failed), errors
+            outcomes["error" if failed else "answer"] += 1
+    assert min(outcomes.values()) > 0, outcomes
+
+
+def test_a_crash_of_the_library_is_an_error_line(tables):
+    """The child that reads is killed as a crash would: by its signal."""
+    need("hash")
+    tables.write("t", people(10))
+    tables.build("hash")
+    with subprocess.Popen(tables.command("-q", "-", "hash:t"), cwd=tables.area, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as command:
+        command.stdin.write("user1@example1.com\n")
+        command.stdin.flush()
+        assert command.stdout.readline() == "user1@example1.com\tvalue1\n"
+        child = list(procs.children(command.pid))
+        assert len(child) == 1
+        procs.send(child[0], signal.SIGSEGV)
+        errors = command.stderr.read()
+    assert command.returncode == 1
+    assert errors == "postmap: fatal: hash:t: damaged database? Reading it was killed by signal 11: Segmentation fault\n"
+
+
+def test_a_module_that_was_cut_off_is_an_error_line(tables, tmp_path):
+    need("hash")
+    tables.write("t", people(10))
+    tables.build("hash")
+    shlib = tmp_path / "shlib"
+    shlib.mkdir()
+    module = shlib / BDB.name
+    tables.configure(shlib_directory=shlib)
+    whole = BDB.read_bytes()
+    for size in (0, 10, 64, 200, 4096, len(whole) // 3, len(whole) // 2, len(whole) - 5000, len(whole) - 1):
+        module.write_bytes(whole[:size])
+        module.chmod(0o755)
+        assert tables.run("-q", "user1@example1.com", "hash:t") == (1, "", [f"postmap: fatal: load module {module}: file is truncated"]), size
+    module.write_bytes(b"#!/bin/sh\n" * 100)
+    assert tables.run("-q", "user1@example1.com", "hash:t") == (1, "", [f"postmap: fatal: load module {module}: not a shared object"])
+    # Not written in place: a module that runs must not change.
+    module.unlink()
+    module.write_bytes(whole)
+    assert tables.run("-q", "user1@example1.com", "hash:t") == (0, "value1\n", [])
+
+
 @pytest.mark.parametrize("kind", ["lmdb", "cdb"])
 def test_random_damage_ends_in_an_error_or_an_answer(tables, kind):
     tables.write("t", people(1500))

@@ -49,7 +49,7 @@ net::Task<std::expected<long, delivery::Outcome>> MailboxLookup::find_id(const m
   const std::string address = keys.empty() ? std::string() : keys.front().text;
   const auto match = co_await chain.find(std::move(keys));
   if (!match) {
-    log::warning("{}: {}", parameter, match.error().message());
+    log::warning("{}", match.error().message());
     co_return Failed(deferred("mail system configuration error"));
   }
   if (!*match) {
@@ -69,7 +69,7 @@ net::Task<std::expected<Mailbox, delivery::Outcome>> MailboxLookup::find(std::st
   const maps::LookupKeys keys = maps::address_keys(address, extension_, maps::Site::other);
   const auto match = co_await mailboxes_.find(keys);
   if (!match) {
-    log::warning("virtual_mailbox_maps: {}", match.error().message());
+    log::warning("{}", match.error().message());
     co_return Failed(deferred("mail system configuration error"));
   }
   if (!*match) {

@@ -174,7 +174,6 @@ template <class T>
 net::Task<Result<T>> BlockingTable::call(Call<T> call) {
   if (loop_ == nullptr) {
     auto result = call_here<T>(call);
-    if (!result) { co_return std::unexpected(std::move(result).error().within(name())); }
     co_return result;
   }
   net::Event answered(*loop_);
@@ -190,7 +189,7 @@ net::Task<Result<T>> BlockingTable::call(Call<T> call) {
   };
   const std::shared_ptr<const std::atomic<bool>> abandoned(pending, &pending->abandoned);
   if (auto queued = threads_->submit({.abandoned = abandoned, .run = run}); !queued) {
-    co_return std::unexpected(std::move(queued).error().within(name()));
+    co_return std::unexpected(std::move(queued).error());
   }
   const Deadline deadline = within(threads_->limits().answer);
   while (!pending->answer) {
@@ -198,18 +197,16 @@ net::Task<Result<T>> BlockingTable::call(Call<T> call) {
     if (!woken && !pending->answer) {
       pending->abandoned = true;
       pending->answered = nullptr;
-      co_return std::unexpected(std::move(woken).error().within(name() + ": no answer in time"));
+      co_return std::unexpected(std::move(woken).error().within("no answer in time"));
     }
   }
   pending->answered = nullptr;
-  if (!*pending->answer) { co_return std::unexpected(std::move(*pending->answer).error().within(name())); }
   co_return *std::move(pending->answer);
 }
 
 std::optional<Result<Found>> BlockingTable::find_now(std::string_view key) {
   if (loop_ != nullptr) { return std::nullopt; }
   auto found = call_here<Found>([&](BlockingConnection& connection) { return connection.find(std::string(key)); });
-  if (!found) { return std::unexpected(std::move(found).error().within(name())); }
   return found;
 }
 
@@ -232,12 +229,14 @@ net::Task<Result<>> BlockingTable::put(std::string key, std::string value) {
     return connection.put(key, value);
   };
   auto stored = co_await call<void>(std::move(store));
+  if (!stored) { co_return std::unexpected(std::move(stored).error().within(name())); }
   co_return stored;
 }
 
 net::Task<Result<bool>> BlockingTable::erase(std::string key) {
   Call<bool> remove = [key = std::move(key)](BlockingConnection& connection) { return connection.erase(key); };
   auto removed = co_await call<bool>(std::move(remove));
+  if (!removed) { co_return std::unexpected(std::move(removed).error().within(name())); }
   co_return removed;
 }
 

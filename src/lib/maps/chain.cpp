@@ -47,7 +47,7 @@ bool Chain::immediate() const {
 
 Chain::Answer Chain::accept(Result<Found> found, std::size_t key_index, const LookupKey& key,
                             const Table& table) const {
-  if (!found) { return std::unexpected(std::move(found).error().within(parameter_name_)); }
+  if (!found) { return std::unexpected(lookup_error(table, key.text, std::move(found).error())); }
   if (!*found) { return std::nullopt; }
   if ((*found)->empty()) {
     return failure(

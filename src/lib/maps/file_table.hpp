@@ -64,8 +64,7 @@ class FileTable final : public Table {
     if (fresh) {
       content_ = *std::move(fresh);
     } else {
-      context_.warning(
-          fmt::format("{}: cannot read the changed table, using the old one: {}", name(), fresh.error().message()));
+      context_.warning(unreadable_change(name(), fresh.error()));
     }
   }
 

@@ -86,8 +86,7 @@ class KeyDomainTable final : public Table {
 
 Result<std::unique_ptr<Table>> only_key_domains(std::unique_ptr<Table> table, const std::string& list,
                                                 const OpenContext& context) {
-  SP_TRY(MatchList domains,
-         MatchList::create(fmt::format("{}: domain", table->name()), list, {.style = MatchStyle::strings}, context));
+  SP_TRY(MatchList domains, MatchList::create("domain", list, {.style = MatchStyle::strings}, context));
   return std::make_unique<KeyDomainTable>(
       std::move(table), std::move(domains), context.warn ? context.warn : [](std::string_view) {});
 }

@@ -31,8 +31,8 @@ class Listening : public Tables {
   }
 
   net::Task<std::string> ask(Table& in, std::string key) {
-    const auto found = co_await in.find(std::move(key));
-    co_return !found ? "!" + found.error().message() : found->value_or("-");
+    auto found = co_await in.find(std::move(key));
+    co_return !found ? "!" + query_error(in, std::move(found).error()).message() : found->value_or("-");
   }
 
   net::EventLoop loop_;

@@ -139,8 +139,7 @@ class LmdbTable final : public Table {
         reader_ = *std::move(fresh);
         key_.forget();
       } else {
-        context_.warning(
-            fmt::format("{}: cannot read the changed table, using the old one: {}", name(), fresh.error().message()));
+        context_.warning(unreadable_change(name(), fresh.error()));
       }
     }
     (void)file_.note();

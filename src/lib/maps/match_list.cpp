@@ -144,6 +144,10 @@ std::optional<bool> MatchList::matches_plain(const Item& item, const Prepared& s
   return std::nullopt;
 }
 
+Error MatchList::table_problem(const Table& table, Error reason) const {
+  return std::move(reason).within(fmt::format("{}: {}: table lookup problem", parameter_name_, table.name()));
+}
+
 std::optional<Result<bool>> MatchList::matches_now(const Subject& subject) const {
   const Prepared prepared(subject, options_);
   for (const Item& item : items_) {
@@ -156,7 +160,7 @@ std::optional<Result<bool>> MatchList::matches_now(const Subject& subject) const
         if (key.part == Part::partial && table->table->key_kind() == KeyKind::pattern) { continue; }
         auto found = table->table->find_now(key.text);
         if (!found) { return std::nullopt; }
-        if (!*found) { return std::unexpected(std::move(*found).error().within(parameter_name_)); }
+        if (!*found) { return std::unexpected(table_problem(*table->table, std::move(*found).error())); }
         matched = (**found).has_value();
         if (matched) { break; }
       }
@@ -180,7 +184,7 @@ net::Task<Result<bool>> MatchList::matches(Subject subject) const {
       for (const LookupKey& key : prepared.keys) {
         if (key.part == Part::partial && table->table->key_kind() == KeyKind::pattern) { continue; }
         auto found = co_await table->table->find(key.text);
-        if (!found) { co_return std::unexpected(std::move(found).error().within(parameter_name_)); }
+        if (!found) { co_return std::unexpected(table_problem(*table->table, std::move(found).error())); }
         matched = found->has_value();
         if (matched) { break; }
       }

@@ -68,6 +68,9 @@ class MatchList {
 
   [[nodiscard]] std::optional<bool> matches_plain(const Item& item, const Prepared& subject) const;
 
+  /// "parameter: type:name: table lookup problem: reason".
+  [[nodiscard]] Error table_problem(const Table& table, Error reason) const;
+
   std::string parameter_name_;
   Options options_;
   std::vector<Item> items_;

@@ -129,7 +129,7 @@ class FailTable final : public Table {
   }
 
  private:
-  Result<Found> broken() const { return failure("table " + name() + ": query error: Application error"); }
+  Result<Found> broken() const { return failure("Application error"); }
 };
 
 /// Calls a get*nam_r function with a growing buffer.

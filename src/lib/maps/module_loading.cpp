@@ -18,6 +18,7 @@
 #include "maps/module.hpp"
 #include "maps/nested_table.hpp"
 #include "maps/proxy_table.hpp"
+#include "maps/shared_object.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -56,6 +57,10 @@ Result<const Module*> load_module(const std::string& path) {
   void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
   if (handle == nullptr) {
     SP_TRY(check_owner(path));
+    if (auto whole = check_shared_object(path); !whole) {
+      whole.error().context.insert(0, "load module ");
+      return std::unexpected(std::move(whole).error());
+    }
     handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   }
   if (handle == nullptr) {

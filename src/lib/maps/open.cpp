@@ -85,13 +85,11 @@ class CheckedTable final : public Table {
   [[nodiscard]] Result<Found> checked(Result<Found> found, std::string_view key) const {
     if (!found || !*found) { return found; }
     const std::string& value = **found;
-    if (value.size() > kValueLimit) {
-      return failure(fmt::format("table {}: value is too long", name()), std::errc::value_too_large);
-    }
+    if (value.size() > kValueLimit) { return failure("value is too long", std::errc::value_too_large); }
     if (context_.utf8 == Utf8::check && !text::is_utf8(value)) {
       context_.warning(fmt::format("{}: key \"{}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
                                    name(), printable(key), printable(value)));
-      return failure(fmt::format("table {}: query error", name()));
+      return failure({});  // the reason is in the log
     }
     return found;
   }
@@ -109,13 +107,13 @@ class StandInTable final : public Table {
   bool immediate() const override { return real_ ? real_->immediate() : true; }
 
   std::optional<Result<Found>> find_now(std::string_view key) override {
-    if (!available()) { return unavailable(); }
+    if (!available()) { return std::unexpected(reason_); }
     // Whoever asked key by key believed in fixed keys; the answer is the same for patterns.
     return real_->find_now(key);
   }
 
   net::Task<Result<Found>> find(std::string key) override {
-    if (!available()) { co_return unavailable(); }
+    if (!available()) { co_return std::unexpected(reason_); }
     auto found = co_await real_->find(std::move(key));
     co_return found;
   }
@@ -125,13 +123,13 @@ class StandInTable final : public Table {
   }
 
   net::Task<Result<>> put(std::string key, std::string value) override {
-    if (!available()) { co_return std::unexpected(unavailable().error()); }
+    if (!available()) { co_return unavailable(); }
     auto stored = co_await real_->put(std::move(key), std::move(value));
     co_return stored;
   }
 
   net::Task<Result<bool>> erase(std::string key) override {
-    if (!available()) { co_return std::unexpected(unavailable().error()); }
+    if (!available()) { co_return unavailable(); }
     auto erased = co_await real_->erase(std::move(key));
     co_return erased;
   }
@@ -139,7 +137,7 @@ class StandInTable final : public Table {
  private:
   [[nodiscard]] SteadyClock::time_point next() const { return SteadyClock::now() + context_.recheck_interval; }
 
-  [[nodiscard]] Result<Found> unavailable() const {
+  [[nodiscard]] std::unexpected<Error> unavailable() const {
     return std::unexpected(Error(reason_).within(name() + " is unavailable"));
   }
 

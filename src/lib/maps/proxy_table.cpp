@@ -68,9 +68,7 @@ class ProxyTable final : public Table {
       denied_until_ = SteadyClock::now() + kDenialTime;
       co_return denied();
     }
-    if (reply->status == ProxyReply::Status::retry) {
-      co_return failure(fmt::format("table {}: query error: {}", name(), printable(reply->text)));
-    }
+    if (reply->status == ProxyReply::Status::retry) { co_return failure(std::string(printable(reply->text))); }
     co_return reply;
   }
 

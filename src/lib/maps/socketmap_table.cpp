@@ -39,12 +39,12 @@ class SocketmapTable final : public Table {
       auto payload = co_await ask(request, deadline);
       if (payload) { co_return answer(*payload); }
       const Error& error = payload.error();
-      if (error.is(std::errc::operation_canceled)) { co_return query_error(error.code); }
+      if (error.is(std::errc::operation_canceled)) { co_return failed(error.code); }
       const bool hung_up = error.code == net::Errc::end_of_stream || error.is(std::errc::connection_reset) ||
                            error.is(std::errc::broken_pipe);
       if (hung_up && attempt == 1) { continue; }
       warn_(fmt::format("table {} lookup error: {}", name(), reason(error, hung_up)));
-      co_return query_error(error.code);
+      co_return failed(error.code);
     }
   }
 
@@ -87,7 +87,7 @@ class SocketmapTable final : public Table {
     std::string_view what;
     if (!reply) {
       warn_(fmt::format("{} {}", name(), reply.error().context));
-      return query_error({});
+      return failed({});
     }
     switch (reply->status) {
       case SocketmapReply::Status::ok:
@@ -106,15 +106,14 @@ class SocketmapTable final : public Table {
     }
     warn_(fmt::format("{} socketmap server {} error{}{}", name(), what, reply->text.empty() ? "" : ": ",
                       printable(reply->text)));
-    return query_error({});
+    return failed({});
   }
 
   /// Also after PERM: what a table cannot tell is never "not found", and mail waits.
-  [[nodiscard]] std::unexpected<Error> query_error(std::error_code code) const {
+  [[nodiscard]] static std::unexpected<Error> failed(std::error_code code) {
     const bool known =
         code && (code.category() == std::generic_category() || code.category() == std::system_category());
-    return std::unexpected(Error{known ? code : std::make_error_code(std::errc::invalid_argument),
-                                 fmt::format("table {}: query error", name())});
+    return std::unexpected(Error{known ? code : std::make_error_code(std::errc::invalid_argument), {}});
   }
 
   std::string map_name_;

@@ -26,7 +26,8 @@ class Table {
   [[nodiscard]] KeyKind key_kind() const { return kind_; }
 
   /// The answer when it can be had without waiting (file and in-memory tables: always); nullopt when only find() can
-  /// tell. Case folding, where the table's kind and its OpenContext ask for it, happens inside.
+  /// tell. An Error says why, not which table it was: that is lookup_error()'s business. Case folding, where the
+  /// table's kind and its OpenContext ask for it, happens inside.
   [[nodiscard]] virtual std::optional<Result<Found>> find_now(std::string_view key) = 0;
 
   /// The answer, waiting for it if need be, at most as long as the type's own time limit; several finds of one table
@@ -50,5 +51,11 @@ class Table {
   std::string name_;
   KeyKind kind_;
 };
+
+/// `reason`, with which a lookup of `key` ended, as daemons log it: "type:name lookup error for "key": reason". The
+/// table's name is not repeated when the reason has it.
+[[nodiscard]] Error lookup_error(const Table& table, std::string_view key, Error reason);
+/// The same as commands print it: "table type:name: query error: reason".
+[[nodiscard]] Error query_error(const Table& table, Error reason);
 
 }  // namespace stagepost::maps

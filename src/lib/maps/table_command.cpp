@@ -1,6 +1,8 @@
 // See table_command.hpp.
 #include "maps/table_command.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -17,6 +19,7 @@
 #include "config/registry.hpp"
 #include "config/snapshot.hpp"
 #include "log/log.hpp"
+#include "maps/contained_run.hpp"
 #include "maps/context.hpp"
 #include "maps/message_keys.hpp"
 #include "maps/table_builder.hpp"
@@ -219,7 +222,7 @@ class TableCommand {
     if (!decoded) {
       context_.warning(
           fmt::format("table {}: key {}: malformed BASE64 value: {}", table.name(), printable(key), printable(value)));
-      return failure(fmt::format("table {}: query error", table.name()));
+      return std::unexpected(query_error(table, failure({}).error()));
     }
     return *std::move(decoded);
   }
@@ -267,7 +270,8 @@ class TableCommand {
     for (const auto& table : tables) {
       auto found = table->find_now(key);
       if (!found) { context_.loop->run_task(wait_for(*table, std::string(key), found)); }
-      SP_TRY(Found value, *std::move(found));
+      if (!*found) { return std::unexpected(query_error(*table, std::move(*found).error())); }
+      Found& value = **found;
       if (!value) { continue; }
       if (value->empty()) {
         context_.warning(
@@ -401,6 +405,53 @@ int fatal(std::string_view text) {
   return 1;
 }
 
+/// Damage of a Berkeley DB file can crash the library that reads it.
+bool reads_berkeley_db(const Arguments& arguments, const config::Snapshot& config) {
+  if (!arguments.list && !arguments.query && !arguments.erase) { return false; }
+  const std::string& otherwise = config.text("default_database_type");
+  return std::ranges::any_of(arguments.tables, [&](const std::string& table) {
+    const bool typed = table.contains(':');
+    return table.contains("hash:") || table.contains("btree:") ||
+           (!typed && (otherwise == "hash" || otherwise == "btree"));
+  });
+}
+
+/// A listing takes the time that its files ask for; a library in an endless loop takes more. Keys come for as long as
+/// somebody writes them.
+std::chrono::seconds cpu_limit(const Arguments& arguments) {
+  constexpr std::chrono::seconds kLeast{60};
+  constexpr std::int64_t kBytesPerSecond = 1 << 20;
+  if (!arguments.list) { return std::chrono::seconds(0); }
+  std::chrono::seconds limit = kLeast;
+  for (const std::string& table : arguments.tables) {
+    const auto status = sys::stat(table.substr(table.find(':') + 1) + ".db");
+    if (status) { limit += std::chrono::seconds(status->st_size / kBytesPerSecond); }
+  }
+  return limit;
+}
+
+int run(const config::SnapshotPtr& configuration, const CommandVariant& variant, Arguments arguments) {
+  const config::Snapshot& snapshot = *configuration;
+  net::EventLoop loop;
+  OpenContext context = make_context(configuration, &loop);
+  context.may_block = true;
+  context.queue_directory = snapshot.text("queue_directory");
+  context.fold = arguments.fold;
+  context.nul = arguments.build.nul;
+  // Headers and bodies may be in any character set.
+  const bool from_message = arguments.message.headers || arguments.message.body;
+  context.utf8 = arguments.utf8 && (!from_message || arguments.force_utf8) && snapshot.boolean("smtputf8_enable")
+                     ? Utf8::check
+                     : Utf8::off;
+  arguments.build.format = variant.format;
+  arguments.build.host_name = snapshot.text("myhostname");
+  const auto done =
+      TableCommand(variant, std::move(arguments), std::move(context), snapshot.text("default_database_type")).run();
+  std::fflush(stdout);
+  if (!done) { return fatal(done.error().message()); }
+  return *done ? 0 : 1;
+}
+
 }  // namespace
 
 int run_table_command(int argc, char** argv, const CommandVariant& variant) {
@@ -429,24 +480,17 @@ int run_table_command(int argc, char** argv, const CommandVariant& variant) {
   }
   log::open(settings);
 
-  net::EventLoop loop;
-  OpenContext context = make_context(*configuration, &loop);
-  context.may_block = true;
-  context.queue_directory = snapshot.text("queue_directory");
-  context.fold = arguments.fold;
-  context.nul = arguments.build.nul;
-  // Headers and bodies may be in any character set.
-  const bool from_message = arguments.message.headers || arguments.message.body;
-  context.utf8 = arguments.utf8 && (!from_message || arguments.force_utf8) && snapshot.boolean("smtputf8_enable")
-                     ? Utf8::check
-                     : Utf8::off;
-  arguments.build.format = variant.format;
-  arguments.build.host_name = snapshot.text("myhostname");
-  const auto done =
-      TableCommand(variant, std::move(arguments), std::move(context), snapshot.text("default_database_type")).run();
-  std::fflush(stdout);
-  if (!done) { return fatal(done.error().message()); }
-  return *done ? 0 : 1;
+  if (!reads_berkeley_db(arguments, snapshot)) { return run(*configuration, variant, std::move(arguments)); }
+  std::string ended;
+  const auto status = run_contained(
+      [&] {
+        const int code = run(*configuration, variant, arguments);
+        log::flush();
+        return code;
+      },
+      cpu_limit(arguments), ended);
+  if (status) { return *status; }
+  return fatal(fmt::format("{}: damaged database? Reading it was {}", text::join(arguments.tables, " "), ended));
 }
 
 }  // namespace stagepost::maps

@@ -45,9 +45,9 @@ class Tables : public ::testing::Test {
 
   /// The value, "-" for not found, "!" and the message for an error.
   static std::string look(Table& in, std::string_view key) {
-    const auto found = in.find_now(key);
+    auto found = in.find_now(key);
     if (!found) { return "?"; }
-    if (!*found) { return "!" + found->error().message(); }
+    if (!*found) { return "!" + query_error(in, std::move(*found).error()).message(); }
     return (*found)->value_or("-");
   }
 

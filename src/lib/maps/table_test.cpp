@@ -9,6 +9,7 @@
 #include "maps/lmdb_file.hpp"
 #include "maps/open.hpp"
 #include "maps/table_fixture.hpp"
+#include "maps/watched_file.hpp"
 
 namespace stagepost::maps {
 namespace {
@@ -50,7 +51,7 @@ TEST_F(Tables, KeysAreFoldedUnlessAskedNotTo) {
 
 TEST_F(Tables, BytesThatAreNotUtf8AreRefusedUnlessChecksAreOff) {
   EXPECT_EQ(look("static:x", "a\x80"), "-");
-  EXPECT_EQ(look("static:\xff", "a"), "!table static:\xff: query error");
+  EXPECT_EQ(look("static:\xff", "a"), "!table static:?: query error");
   EXPECT_THAT(warnings(), IsSupersetOf({R"(static:x: non-UTF-8 key "a?": malformed UTF-8 or invalid codepoint)"}));
   context_.utf8 = Utf8::off;
   EXPECT_EQ(look("static:\xff", "a\x80"), "\xff");
@@ -59,6 +60,23 @@ TEST_F(Tables, BytesThatAreNotUtf8AreRefusedUnlessChecksAreOff) {
 TEST_F(Tables, AnOverlongKeyIsNotFound) {
   EXPECT_EQ(look("static:x", std::string(kKeyLimit, 'k')), "x");
   EXPECT_EQ(look("static:x", std::string(kKeyLimit + 1, 'k')), "-");
+}
+
+TEST_F(Tables, AFailureNamesItsTableOnce) {
+  const auto broken = table("fail:x");
+  const Error reason{std::make_error_code(std::errc::connection_refused), "host h"};
+  EXPECT_EQ(lookup_error(*broken, "a\nb", reason).message(),
+            R"(fail:x lookup error for "a?b": host h: Connection refused)");
+  EXPECT_EQ(query_error(*broken, reason).message(), "table fail:x: query error: host h: Connection refused");
+  const Error naming{std::make_error_code(std::errc::invalid_argument), "no service for \"fail:x\""};
+  EXPECT_EQ(lookup_error(*broken, "a", naming).message(), naming.message());
+}
+
+TEST_F(Tables, ALineAboutAChangedFileSaysItsNameOnce) {
+  EXPECT_EQ(unreadable_change("hash:/x", errno_failure(EISDIR, "open database /x.db").error()),
+            "hash:/x: cannot read the changed table, using the old one: Is a directory");
+  EXPECT_EQ(unreadable_change("hash:/x", failure("not a database").error()),
+            "hash:/x: cannot read the changed table, using the old one: not a database");
 }
 
 TEST_F(Tables, FailFailsAndEnvironReads) {
@@ -79,10 +97,12 @@ TEST_F(Tables, UnixUsersAndGroups) {
 TEST_F(Tables, UnionJoinsPipeChainsRandomPicks) {
   EXPECT_EQ(look("unionmap:{static:a, inline:{x=b}, inline:{y=c}}", "x"), "a,b");
   EXPECT_EQ(look("unionmap:{inline:{y=c}}", "x"), "-");
-  EXPECT_EQ(look("unionmap:{static:a, fail:f}", "x"), "!table fail:f: query error: Application error");
+  EXPECT_EQ(look("unionmap:{static:a, fail:f}", "x"),
+            "!table unionmap:{static:a, fail:f}: query error: Application error");
   EXPECT_EQ(look("pipemap:{inline:{x=y} inline:{y=z}}", "x"), "z");
   EXPECT_EQ(look("pipemap:{inline:{x=y} inline:{n=z}}", "x"), "-");
-  EXPECT_EQ(look("pipemap:{inline:{x=y} fail:f}", "x"), "!table fail:f: query error: Application error");
+  EXPECT_EQ(look("pipemap:{inline:{x=y} fail:f}", "x"),
+            "!table pipemap:{inline:{x=y} fail:f}: query error: Application error");
   EXPECT_EQ(look("randmap:{a a,a}", "x"), "a");
   EXPECT_EQ(open_error("randmap:{}"), R"(bad syntax: "randmap:{}"; need "randmap:{value...}")");
   EXPECT_EQ(open_error("unionmap:static:a"), R"(bad syntax: "unionmap:static:a"; need "unionmap:{type:name...}")");

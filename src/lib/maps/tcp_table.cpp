@@ -43,9 +43,9 @@ class TcpTable final : public Table {
     for (int attempt = 1;; ++attempt) {
       auto line = co_await ask(request);
       if (line) { co_return answer(*line); }
-      if (!line.error().again || attempt == kTries) { co_return query_error(line.error().error.code); }
+      if (!line.error().again || attempt == kTries) { co_return failed(line.error().error.code); }
       const auto slept = co_await net::sleep_until(within(kPause));
-      if (!slept) { co_return query_error(slept.error().code); }
+      if (!slept) { co_return failed(slept.error().code); }
     }
   }
 
@@ -99,7 +99,7 @@ class TcpTable final : public Table {
     const auto reply = parse_tcp_reply(line);
     const auto complain = [&](std::string_view what, std::string_view text) {
       warn_(fmt::format("read TCP map reply from {}: {}: {}", server_.address().shown, what, printable(text)));
-      return query_error(std::make_error_code(std::errc::invalid_argument));
+      return failed(std::make_error_code(std::errc::invalid_argument));
     };
     if (!reply) { return complain(reply.error().context, line); }
     switch (reply->status) {
@@ -113,10 +113,9 @@ class TcpTable final : public Table {
     return complain("temporary error", reply->text);
   }
 
-  [[nodiscard]] std::unexpected<Error> query_error(std::error_code code) const {
+  [[nodiscard]] static std::unexpected<Error> failed(std::error_code code) {
     const bool known = code.category() == std::generic_category() || code.category() == std::system_category();
-    return std::unexpected(Error{known ? code : std::make_error_code(std::errc::invalid_argument),
-                                 fmt::format("table {}: query error", name())});
+    return std::unexpected(Error{known ? code : std::make_error_code(std::errc::invalid_argument), {}});
   }
 
   std::function<void(std::string_view)> warn_;

@@ -3,6 +3,9 @@
 
 #include <array>
 #include <fcntl.h>
+#include <system_error>
+
+#include <fmt/format.h>
 
 #include "base/sys.hpp"
 
@@ -14,6 +17,12 @@ std::int64_t nanoseconds(const timespec& time) {
 }
 
 }  // namespace
+
+std::string unreadable_change(std::string_view table, const Error& reason) {
+  const bool system = reason.code.category() == std::system_category();
+  return fmt::format("{}: cannot read the changed table, using the old one: {}", table,
+                     system ? reason.code.message() : reason.message());
+}
 
 WatchedFile::Identity WatchedFile::identity(const struct stat& status) {
   return {.device = status.st_dev,

@@ -11,6 +11,9 @@
 
 namespace stagepost::maps {
 
+/// The log line about a file that cannot be read again. `table` is "type:name"; an errno says enough about the file.
+[[nodiscard]] std::string unreadable_change(std::string_view table, const Error& reason);
+
 class WatchedFile {
  public:
   WatchedFile(std::string path, std::chrono::milliseconds interval) : path_(std::move(path)), interval_(interval) {}

@@ -170,12 +170,18 @@ class BdbTable final : public ModuleTable {
       return db_failure(code, "read " + file_.path());
     }
     const std::unique_ptr<DBC, CursorClose> cursor(raw);
+    // Pages that lead to each other in a circle have no end.
+    SP_TRY(const struct stat status, sys::fstat(opened_.fd.get()));
+    const std::uint64_t limit_bytes = 2 * static_cast<std::uint64_t>(status.st_size) + kGigabyte / 1024;
+    std::uint64_t bytes = 0;
     for (;;) {
       DBT key{};
       DBT value{};
       const int code = raw->get(raw, &key, &value, DB_NEXT);
       if (code == DB_NOTFOUND) { return {}; }
       if (code != 0) { return db_failure(code, "read " + file_.path()); }
+      bytes += std::uint64_t{key.size} + value.size;
+      if (bytes > limit_bytes) { return failure("read " + file_.path() + ": damaged database: it has no end"); }
       SP_TRY(visit(without_nul(bytes_of(key)), without_nul(bytes_of(value))));
     }
   }
@@ -188,8 +194,8 @@ class BdbTable final : public ModuleTable {
       opened_ = *std::move(fresh);
       key_.forget();
     } else {
-      context_.warn(fmt::format("{}: cannot read the changed table, using the old one: {}", file_.path(),
-                                fresh.error().message()));
+      const std::string_view file = std::string_view(file_.path()).substr(0, file_.path().size() - 3);
+      context_.warn(unreadable_change(fmt::format("{}:{}", kind_ == DB_HASH ? "hash" : "btree", file), fresh.error()));
     }
     (void)file_.note();
   }

@@ -94,7 +94,7 @@ class Service {
         subject.name = request.site;
         const auto listed = co_await domains_.matches(std::move(subject));
         if (!listed) {
-          log::warning("fast_flush_domains: {}", listed.error().message());
+          log::warning("{}", listed.error().message());
           co_return Status::failed;
         }
         if (!*listed) { co_return Status::unknown; }

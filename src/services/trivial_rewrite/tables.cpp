@@ -48,7 +48,11 @@ Result<std::unique_ptr<Tables>> Tables::create(config::SnapshotPtr snapshot, Pur
   return tables;
 }
 
-net::Task<Result<bool>> Tables::is_local(std::string domain) { return local_domains_.contains(std::move(domain)); }
+net::Task<Result<bool>> Tables::is_local(std::string domain) {
+  auto local = co_await local_domains_.contains(std::move(domain));
+  if (!local) { log::warning("{}", local.error().message()); }
+  co_return local;
+}
 
 net::Task<Result<bool>> Tables::is_virtual_alias(std::string domain) {
   return listed(virtual_alias_domains_, std::move(domain));
@@ -64,10 +68,13 @@ net::Task<Result<bool>> Tables::listed(const maps::MatchList& list, std::string 
   if (list.empty()) { co_return false; }
   maps::MatchList::Subject subject;
   subject.name = std::move(domain);
-  const auto now = list.matches_now(subject);
-  if (now) { co_return *now; }
-  auto later = co_await list.matches(std::move(subject));
-  co_return later;
+  auto answer = list.matches_now(subject);
+  if (!answer) {
+    auto later = co_await list.matches(std::move(subject));
+    answer.emplace(std::move(later));
+  }
+  if (!*answer) { log::warning("{}", answer->error().message()); }
+  co_return *std::move(answer);
 }
 
 net::Task<Lookups::Answer> Tables::look_up(const maps::Chain& chain, std::string_view parameter,
@@ -79,6 +86,7 @@ net::Task<Lookups::Answer> Tables::look_up(const maps::Chain& chain, std::string
     answer.emplace(std::move(later));
   }
   if (!*answer) {
+    log::warning("{}", answer->error().message());
     log::warning("{} lookup failure", parameter);
     co_return std::unexpected(answer->error());
   }

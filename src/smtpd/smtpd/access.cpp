@@ -288,7 +288,7 @@ net::Task<Verdict> Evaluation::apply_one(const Rule& rule, Scope scope) {
 net::Task<Verdict> Evaluation::in_networks() {
   const auto matched = co_await policy.mynetworks.matches({request.client.name, request.client.address});
   if (!matched) {
-    log::warning("mynetworks: {}", matched.error().message());
+    log::warning("{}", matched.error().message());
     co_return reject({.code = 451, .enhanced = "4.3.0", .text = "Temporary lookup failure"});
   }
   if (*matched && policy.old_defaults.mynetworks_style) {
@@ -455,7 +455,7 @@ net::Task<Verdict> Evaluation::look_up_address(const Rule& rule, std::string add
 net::Task<Verdict> Evaluation::look_up(const Rule& rule, maps::LookupKeys keys, Topic topic, int depth) {
   auto found = co_await rule.table->find(keys);
   if (!found) {
-    log::warning("{}: {}", rule.argument, found.error().message());
+    log::warning("{}", found.error().message());
     co_return reject(rejection(451, "4.3.5", topic, kConfigurationError));
   }
   if (!*found) { co_return dunno(); }

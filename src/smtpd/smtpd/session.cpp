@@ -89,7 +89,7 @@ net::Task<> Session::identify() {
 
 net::Task<> Session::check_verp_client() {
   const auto allowed = co_await policy_->verp_clients.matches({client_.name, client_.address});
-  if (!allowed) { log::warning("smtpd_authorized_verp_clients: {}", allowed.error().message()); }
+  if (!allowed) { log::warning("{}", allowed.error().message()); }
   if (allowed && *allowed) { dialogue_.allow_verp(); }
 }
 
