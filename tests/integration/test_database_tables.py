@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from support import database_servers
-from support.database_servers import ENTRIES, PASSWORD, SERVERS
+from support.database_servers import ENTRIES, PASSWORD, SERVERS, WANDA
 from support.mta import stagepost_suite
 from support.ports import free_port
 from support.required import not_there
@@ -226,6 +226,98 @@ def test_groups(area, server):
     assert status == 0 and "cn=missing,dc=ex,dc=test not found, skipped" in errors
     assert sorted(found.strip().split(",")) == ["auser@hub.test", "bgroup@lists.test", "buser@ex.test", "direct@ex.test"]
     assert "limit" in area.failure(area.table(query_filter="(cn=*%s)", size_limit="1"), "user")
+
+
+def test_options_of_the_client_library(area, server, tmp_path):
+    if server.kind != "mysql":
+        pytest.skip("only MySQL's library has a file of options")
+    options = tmp_path / "my.cnf"
+    options.write_text(f"[client]\npassword = wrong-password\n[readers]\nuser = {database_servers.USER}\npassword = {PASSWORD}\n")
+    own = {"user": None, "password": None, "option_file": options}
+    assert area.query(area.table(**own, option_group="readers"), "one@ex.test") == "first@hub.test"
+    # The group is "client" unless it is said; what the table says goes before both.
+    assert "Access denied" in area.failure(area.table(**own))
+    assert area.query(area.table(option_file=options), "one@ex.test") == "first@hub.test"
+
+
+def test_certificate_of_the_client(area, server, tmp_path):
+    """A key that cannot be read is an error, not a connection without it."""
+    settings, value = server.tls(server.certificate.cert)
+    names = {"mysql": ("tls_cert_file", "tls_key_file"), "ldap": ("tls_cert", "tls_key")}.get(server.kind)
+    if names is None:
+        pytest.skip("PostgreSQL's are in the connection string")
+    mine = server.certificate
+    assert area.query(area.table(**settings, **dict(zip(names, (mine.cert, mine.key)))), "one@ex.test") == value
+    said = area.failure(area.table(**settings, **dict(zip(names, (mine.cert, tmp_path / "none.key")))))
+    assert re.search("TLS|SSL|key|certificate|file|option", said), said
+
+
+@pytest.mark.parametrize("mechanism", ["DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "CRAM-MD5"])
+def test_sasl_mechanisms(area, server, mechanism):
+    if server.kind != "ldap":
+        pytest.skip("only directories have them")
+    sasl = {"bind": "sasl", "sasl_mechs": mechanism, "bind_dn": WANDA}
+    assert area.query(area.table(**sasl), "one@ex.test") == "first@hub.test"
+    said = area.failure(area.table(**sasl, password="wrong-password"))
+    assert "SASL bind" in said and f"127.0.0.1:{server.port}" in said, said
+    # It is the login that shows the value.
+    assert area.query(area.table(bind="none"), "one@ex.test") is None
+    assert area.query(area.table(bind_dn=f"cn={WANDA},{server.suffix}"), "one@ex.test") == "first@hub.test"
+
+
+def test_a_sasl_mechanism_that_is_too_weak_is_not_used(area, server):
+    if server.kind != "ldap":
+        pytest.skip("only directories have them")
+    sasl = {"bind": "sasl", "sasl_mechs": "DIGEST-MD5", "bind_dn": WANDA}
+    assert area.query(area.table(**sasl, sasl_minssf="56"), "one@ex.test") == "first@hub.test"
+    assert "SASL bind" in area.failure(area.table(**{**sasl, "sasl_mechs": "SCRAM-SHA-1"}, sasl_minssf="56"))
+    # Nothing that the server has.
+    assert "SASL bind" in area.failure(area.table(**{**sasl, "sasl_mechs": "KERBEROS_V4"}))
+
+
+def test_referrals_are_followed_when_asked(area, server):
+    if server.kind != "ldap":
+        pytest.skip("only directories have them")
+    other = type(server)()
+    try:
+        server.add(f"dn: cn=elsewhere,{server.suffix}\nobjectclass: referral\nobjectclass: extensibleObject\ncn: elsewhere\n"
+                   f"ref: ldap://127.0.0.1:{other.port}/{other.suffix}\n")
+        there = {"search_base": f"cn=elsewhere,{server.suffix}", "query_filter": "(cn=%s)", "result_attribute": "maildrop"}
+        assert "Referral" in area.failure(area.table(**there), "auser")
+        followed = area.table(**there, chase_referrals="1")
+        assert area.query(followed, "auser") == "auser@hub.test"
+        assert area.query(followed, "nobody") is None
+        other.stop()
+        assert area.failure(followed, "auser")
+    finally:
+        other.close()
+
+
+def test_through_proxymap_from_a_chroot(server, make_instance):
+    """smtpd has neither the settings nor the client library; what goes wrong is logged where the table is."""
+    jail = {"smtp/inet": {"chroot": "y"}} if os.geteuid() == 0 else {}
+    instance = make_instance(start=False, master=jail, shlib_directory=MODULES, local_recipient_maps="", smtpd_peername_lookup="no")
+    table = instance.write("table.cf", "".join(f"{name} = {value}\n" for name, value in server.settings(timeout="2").items()), 0o640)
+    if instance.owner and os.geteuid() == 0:
+        os.chown(table, instance.owner.pw_uid, 0)
+    name = f"proxy:{server.kind}:{table}"
+    instance.set(smtpd_recipient_restrictions=f"check_recipient_access {name}, permit_mynetworks, reject", proxy_read_maps=name)
+    instance.start()
+    assert instance.run("postmap", "-q", "one@ex.test", name).stdout == "first@hub.test\n"
+    with instance.smtp(timeout=60) as client:
+        client.ehlo()
+        client.expect(250, "MAIL FROM:<sender@example.test>")
+        for _ in range(2):
+            client.expect(554, "RCPT TO:<listed@local.test>")
+            client.expect(250, "RCPT TO:<free@local.test>")
+            mark = instance.log.mark()
+            server.stop()
+            client.expect(451, "RCPT TO:<listed@local.test>")
+            line = instance.log.wait(rf"smtpd\[\d+\]: warning: {name} lookup error for \"listed@local.test\": .*", since=mark).group()
+            assert line.count(str(table)) == 1 and f"127.0.0.1:{server.port}" in line, line
+            server.start()
+        client.expect(554, "RCPT TO:<listed@local.test>")
+        client.quit()
 
 
 def test_a_session_outlives_all_that_happens_to_its_server(server, make_instance):

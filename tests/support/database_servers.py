@@ -224,7 +224,7 @@ class Mariadb(SqlServer):
     def launch(self):
         self._run("mariadbd", "--no-defaults", f"--datadir={self.directory}/data", f"--socket={self.directory}/socket", f"--port={self.port}",
                   "--bind-address=127.0.0.1", f"--pid-file={self.directory}/pid", "--skip-name-resolve",
-                  f"--ssl-cert={self.certificate.cert}", f"--ssl-key={self.certificate.key}", *self._small())
+                  f"--ssl-cert={self.certificate.cert}", f"--ssl-key={self.certificate.key}", f"--ssl-ca={self.certificate.cert}", *self._small())
 
     def _sql(self, text, database="mail", check=True):
         return self.tool("mariadb", "--no-defaults", "-BN", "-S", self.directory / "socket", "-u", "root", *([database] if database else []),
@@ -249,7 +249,7 @@ class Mariadb(SqlServer):
 
 class Ldap(Server):
     kind = "ldap"
-    programs = ("slapd", "slapadd", "ldapsearch")
+    programs = ("slapd", "slapadd", "ldapsearch", "ldapadd")
     suffix = "dc=ex,dc=test"
     admin = f"cn={USER},{suffix}"
 
@@ -258,7 +258,7 @@ class Ldap(Server):
         (self.directory / "data").mkdir()
         if self.account:
             os.chown(self.directory / "data", self.account.pw_uid, self.account.pw_gid)
-        (self.directory / "slapd.conf").write_text(SLAPD.format(directory=self.directory, certificate=self.certificate, suffix=self.suffix, admin=self.admin, password=PASSWORD))
+        (self.directory / "slapd.conf").write_text(SLAPD.format(directory=self.directory, certificate=self.certificate, suffix=self.suffix, admin=self.admin, password=PASSWORD, wanda=WANDA))
         self.tool("slapadd", "-q", "-f", "slapd.conf", stdin=self.ldif().encode())
         self.start()
 
@@ -270,7 +270,10 @@ class Ldap(Server):
         for number, (name, found) in enumerate(values.items()):
             lines = "".join(f"entryvalue: {value}\n" for value in found)
             entries.append(f"dn: cn=entry{number},{self.suffix}\nobjectclass: mailthing\ncn: entry{number}\nentryname: {name}\n{lines}")
-        return "\n".join(entries) + "\n" + GROUPS.format(suffix=self.suffix)
+        return "\n".join(entries) + "\n" + GROUPS.format(suffix=self.suffix, wanda=WANDA, password=PASSWORD)
+
+    def add(self, entry):
+        self.tool("ldapadd", "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", self.admin, "-w", PASSWORD, stdin=entry.encode())
 
     def launch(self):
         self._run("slapd", "-f", "slapd.conf", "-h", f"ldap://127.0.0.1:{self.port}", "-d", "0")
@@ -303,6 +306,9 @@ objectclass ( 1.3.6.1.4.1.99999.2.1 NAME 'mailthing' SUP top STRUCTURAL MUST cn 
 TLSCertificateFile {certificate.cert}
 TLSCertificateKeyFile {certificate.key}
 pidfile {directory}/pid
+sasl-host localhost
+password-hash {{CLEARTEXT}}
+authz-regexp uid=([^,]*),cn=.*,cn=auth cn=$1,{suffix}
 moduleload back_mdb
 database mdb
 suffix "{suffix}"
@@ -310,9 +316,21 @@ rootdn "{admin}"
 rootpw {password}
 directory {directory}/data
 dbnosync
+access to attrs=entryvalue by dn.exact=cn={wanda},{suffix} read by * none
+access to attrs=userPassword by * auth
+access to * by * read
 """
 
+# Reads what nobody else may, and logs in with SASL: the server keeps her password as it is.
+WANDA = "wanda"
+
 GROUPS = """
+dn: cn={wanda},{suffix}
+objectclass: mailthing
+objectclass: simpleSecurityObject
+cn: {wanda}
+userPassword: {password}
+
 dn: cn=agroup,{suffix}
 objectclass: mailthing
 cn: agroup
