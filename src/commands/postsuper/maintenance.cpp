@@ -253,17 +253,19 @@ void Maintenance::purge_nursery(std::int64_t now) {
   }
 }
 
+void Maintenance::purge_leftover(const queue::QueueScan::Entry& entry, std::int64_t now) {
+  if (!is_message_name(entry.name)) { return; }
+  const auto status = sys::lstat(entry.path);
+  if (!status || !S_ISREG(status->st_mode) || is_complete(*status)) { return; }
+  if (status->st_mtime + kLeftoverSeconds < now) { static_cast<void>(moved(sys::unlink(entry.path), "purge")); }
+}
+
 Result<> Maintenance::purge(const std::vector<QueueName>& queues, std::int64_t now) {
   if (contains(queues, incoming)) { purge_nursery(now); }
   for (const auto queue : queues) {
     if (!holds_messages(queue)) { continue; }
     queue::QueueScan scan(directory_, queue);
-    SP_TRY(for_each_entry(scan, [&](const queue::QueueScan::Entry& entry) {
-      if (!is_message_name(entry.name)) { return; }
-      const auto status = sys::lstat(entry.path);
-      if (!status || !S_ISREG(status->st_mode) || is_complete(*status)) { return; }
-      if (status->st_mtime + kLeftoverSeconds < now) { static_cast<void>(moved(sys::unlink(entry.path), "purge")); }
-    }));
+    SP_TRY(for_each_entry(scan, [&](const queue::QueueScan::Entry& entry) { purge_leftover(entry, now); }));
   }
   return {};
 }
@@ -407,20 +409,32 @@ bool Maintenance::is_in_order(QueueName queue, const queue::QueueScan::Entry& en
   return is_message_name(entry.name) && (check == NameCheck::none || right_name(*id, entry.inode, check) == *id);
 }
 
-Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck check) {
+Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck check,
+                             std::optional<std::int64_t> purge_at) {
+  bool all_in_order = true;
   // The first pass gives new names, the next ones make them final; a third is for names that were in the way.
   another_pass_ = true;
   for (int pass = 0; pass < kRepairPasses && std::exchange(another_pass_, false); ++pass) {
     for (const auto queue : queues) {
       queue::QueueScan scan(directory_, queue);
       SP_TRY(for_each_entry(scan, [&](const queue::QueueScan::Entry& entry) {
-        if (is_in_order(queue, entry, check)) { return; }
+        if (is_in_order(queue, entry, check)) {
+          if (purge_at && pass == 0 && holds_messages(queue)) { purge_leftover(entry, *purge_at); }
+          return;
+        }
         const std::scoped_lock lock(changes_);
+        all_in_order = false;
         repair_file(queue, entry, check, pass == 0);
       }));
     }
   }
   for (const auto queue : queues) { remove_directories(queue); }
+  if (purge_at && !all_in_order) {
+    // What has its right name only now.
+    SP_TRY(purge(queues, *purge_at));
+  } else if (purge_at && contains(queues, incoming)) {
+    purge_nursery(*purge_at);
+  }
   return completions_.sync();
 }
 

@@ -61,7 +61,9 @@ class Maintenance {
   [[nodiscard]] Result<> recover_journal();
 
   /// Repairs the names and places of all files in `queues`, then removes hash directories that are not needed.
-  [[nodiscard]] Result<> repair(const std::vector<queue::QueueName>& queues, NameCheck check);
+  /// With `purge_at` (the time now) it also does what purge() does, with one look at each file instead of two.
+  [[nodiscard]] Result<> repair(const std::vector<queue::QueueName>& queues, NameCheck check,
+                                std::optional<std::int64_t> purge_at = std::nullopt);
   /// Removes leftovers of crashes.
   [[nodiscard]] Result<> purge(const std::vector<queue::QueueName>& queues, std::int64_t now);
   /// Applies the action to the selected messages in those of `queues` where it makes sense.
@@ -72,6 +74,7 @@ class Maintenance {
 
  private:
   void purge_nursery(std::int64_t now);
+  void purge_leftover(const queue::QueueScan::Entry& entry, std::int64_t now);
   struct Found {
     queue::QueueId id;
     queue::QueueName queue;

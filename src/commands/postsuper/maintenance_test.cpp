@@ -209,6 +209,25 @@ TEST_F(MaintenanceTest, OnlyOldIncompleteFilesArePurged) {
   EXPECT_TRUE(is_in(deferred, complete));
 }
 
+TEST_F(MaintenanceTest, ARepairPurgesOnTheWayAlsoWhatItHadToRename) {
+  const auto incomplete = message(incoming, 0600);
+  const auto complete = message(deferred);
+  const std::string nursling = queue::Nursery(root_).directories().front() + "/123456.789";
+  std::ofstream(nursling) << "x";
+  auto work = maintenance();
+  const std::int64_t now = std::time(nullptr);
+  ASSERT_TRUE(work.repair(kQueues, NameCheck::inode, now + Maintenance::kLeftoverSeconds - 5));
+  EXPECT_TRUE(is_in(incoming, incomplete));
+  ASSERT_TRUE(work.repair(kQueues, NameCheck::inode, now + Maintenance::kLeftoverSeconds + 5));
+  EXPECT_FALSE(is_in(incoming, incomplete));
+  EXPECT_TRUE(is_in(deferred, complete));
+  EXPECT_NE(::access(nursling.c_str(), F_OK), 0);
+  file("incoming/ABCDE1234", 0600);
+  ASSERT_TRUE(work.repair(kQueues, NameCheck::inode, now + Maintenance::kLeftoverSeconds + 5));
+  EXPECT_EQ(work.counters().renamed, 1U);
+  EXPECT_EQ(sys::list_directory(root_ + "/incoming")->size(), 0U);
+}
+
 TEST_F(MaintenanceTest, WhatACrashLeftBeforeItHadANameIsPurged) {
   const std::string path = queue::Nursery(root_).directories().front() + "/123456.789";
   std::ofstream(path) << "x";

@@ -207,9 +207,11 @@ void run_or_throw(int argc, char** argv) {
                            .file_seen = [] { progress().step(); }});
   if (arguments.repair) {
     must(maintenance.recover_journal());
-    must(maintenance.repair(queues, arguments.repair_long_names ? NameCheck::inode_of_long_names : NameCheck::inode));
+    must(maintenance.repair(queues, arguments.repair_long_names ? NameCheck::inode_of_long_names : NameCheck::inode,
+                            arguments.purge ? std::optional<std::int64_t>(std::time(nullptr)) : std::nullopt));
+  } else if (arguments.purge) {
+    must(maintenance.purge(queues, std::time(nullptr)));
   }
-  if (arguments.purge) { must(maintenance.purge(queues, std::time(nullptr))); }
   for (const auto& [action, selection] : arguments.actions) { must(maintenance.apply(action, selection, queues)); }
   report_counts(arguments, maintenance.counters());
 }
