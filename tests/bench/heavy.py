@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import signal
 import socket
@@ -96,10 +97,51 @@ def accepts(system):
     wait_for(attempt, 600, "an accepted message", system.instance.log.tail)
 
 
+# Sent as mail; a longer queue is filled up with copies, which takes minutes instead of hours.
+SENT_DEFERRED = 20000
+
+
+def copy_file(source, target, modified=None):
+    """A copy of `source` that its owner can open; `target(inode)` is its name."""
+    status = source.stat()
+    temporary = source.parent / "copy"
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, status.st_mode & 0o777)
+    try:
+        os.write(descriptor, source.read_bytes())
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+        if modified:
+            os.utime(descriptor, ns=(modified, modified))
+        path = target(os.fstat(descriptor).st_ino)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)
+    return path
+
+
+def add_deferred(system, count):
+    """Copies of a deferred message and its log under names of their own, not due before an hour has passed. The system is stopped."""
+    deferred, logs = system.instance.queue / "deferred", system.instance.queue / "defer"
+    directories = [each for each in deferred.iterdir() if (logs / each.name).is_dir()]
+    samples = {each.name: next(each.iterdir()) for each in directories}
+    due = time.time_ns() + 3600 * 10**9
+    for number in range(count):
+        # The first digit of the microseconds chooses the directory.
+        place = directories[number % len(directories)].name
+        microseconds = f"{int(place, 16) * 0x10000 + number // len(directories) % 0x4000:05X}"
+        sample = samples[place]
+        copy = copy_file(sample, lambda inode, place=place, head=microseconds: deferred / place / f"{head}{inode:X}", due)
+        copy_file(logs / place / sample.name, lambda _, place=place, name=copy.name: logs / place / name)
+
+
 def queue(bench, system, count):
-    bench.tools.source(system.instance.port(), "to@queue.test", count, 20, MESSAGE_SIZE, reuse=True, timeout=7200)
-    system.wait_deferred(count)
+    sent = min(count, SENT_DEFERRED)
+    bench.tools.source(system.instance.port(), "to@queue.test", sent, 20, MESSAGE_SIZE, reuse=True, timeout=7200)
+    system.wait_deferred(sent)
     system.wait_empty()
+    if count > sent:
+        system.stop()
+        add_deferred(system, count - sent)
+        system.start()
     metrics = {f"list {option} s": timed(lambda option=option: list_queue(system, option)) for option in ("-p", "-j")}
     system.stop()
 
