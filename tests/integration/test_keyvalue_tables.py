@@ -501,7 +501,7 @@ def test_sessions_outlive_their_table(make_instance, only_stagepost, tmp_path, k
         mark = instance.log.mark()
         source.stop()
         wait_for(lambda: verdicts() == [451, 451], 20, "temporary failures", lambda: instance.log.tail(12))
-        instance.log.wait(rf"warning: .*{kind}:{re.escape(str(tmp_path))}/access\.cf: ", since=mark)
+        instance.log.wait(rf"warning: .*{kind}:{re.escape(str(tmp_path))}/access\.cf lookup error for \"", since=mark)
         source.start()
         wait_for(lambda: verdicts() == [554, 250], 20, "the table's answer after a restart", lambda: instance.log.tail(12))
         source.freeze()
