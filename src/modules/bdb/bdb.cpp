@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <db.h>
 #include <fcntl.h>
 #include <memory>
@@ -82,18 +83,33 @@ Result<Db> open_db(const std::string& path, const Opening& how) {
 struct OpenFile {
   unique_fd fd;
   Db db;
+  struct stat status{};  ///< while we had the lock
+  /// The time of the last change is so far back that another change gets another time.
+  bool settled = false;
+
+  [[nodiscard]] bool unwritten() const {
+    const auto same = [](const timespec& a, const timespec& b) {
+      return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+    };
+    struct stat now{};
+    return ::fstat(fd.get(), &now) == 0 && now.st_size == status.st_size && same(now.st_mtim, status.st_mtim) &&
+           same(now.st_ctim, status.st_ctim);
+  }
 
   static Result<OpenFile> open(const std::string& path, DBTYPE kind, std::uint32_t cache_bytes) {
     auto fd = sys::open(path, O_RDONLY);
     if (!fd) { return errno_failure(fd.error().code.value(), "open database " + path); }
-    SP_TRY(const struct stat status, sys::fstat(fd->get()));
-    if (S_ISDIR(status.st_mode)) { return errno_failure(EISDIR, "open database " + path); }
-    if (!S_ISREG(status.st_mode)) { return failure("open database " + path + ": not a regular file"); }
+    SP_TRY(const struct stat found, sys::fstat(fd->get()));
+    if (S_ISDIR(found.st_mode)) { return errno_failure(EISDIR, "open database " + path); }
+    if (!S_ISREG(found.st_mode)) { return failure("open database " + path + ": not a regular file"); }
     SP_TRY(lock_file(fd->get(), LockStyle::flock, false, kReaderLockWait, path));
+    SP_TRY(const struct stat status, sys::fstat(fd->get()));
     SP_TRY(check_size(fd->get(), status, path));
     SP_TRY(Db db, open_db(path, {.kind = kind, .flags = DB_RDONLY, .cache_bytes = cache_bytes}));
     unlock_file(fd->get(), LockStyle::flock);
-    return OpenFile{*std::move(fd), std::move(db)};
+    const std::time_t settled_before = std::time(nullptr) - 1;
+    const bool settled = status.st_mtim.tv_sec < settled_before && status.st_ctim.tv_sec < settled_before;
+    return OpenFile{.fd = *std::move(fd), .db = std::move(db), .status = status, .settled = settled};
   }
 
   /// The first page says which page is the last one: a file that ends before it is truncated.
@@ -132,6 +148,12 @@ class BdbTable final : public ModuleTable {
   Result<Found> find(std::string_view key) override {
     refresh();
     if (key.empty()) { return Found{}; }
+    if (opened_.settled) {
+      Result<Found> found = look_up(key);
+      // Nobody wrote since the file was opened under the lock: what was read belongs together, and two system calls are
+      // saved.
+      if (found && opened_.unwritten()) { return found; }
+    }
     const int fd = opened_.fd.get();
     SP_TRY(lock_file(fd, LockStyle::flock, false, kReaderLockWait, file_.path()));
     Result<Found> found = look_up(key);
