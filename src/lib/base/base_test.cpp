@@ -9,6 +9,7 @@
 #include "base/progress.hpp"
 #include "base/result.hpp"
 #include "base/safe_text.hpp"
+#include "base/shared_work.hpp"
 #include "base/subprocess.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
@@ -149,6 +150,24 @@ TEST(Progress, ShowsLongWorkOnlyAndCleansUp) {
     EXPECT_EQ(shown, "\r1024 files\x1b[K\r\x1b[K");
   }
   EXPECT_EQ(shown, "\r1024 files\x1b[K\r\x1b[K") << "nothing left to remove";
+}
+
+TEST(SharedWork, EachPieceIsDoneOnceAndTakenByOneThreadAtATime) {
+  for (const std::size_t pieces : {0U, 1U, 2U, 1000U}) {
+    std::vector<std::atomic<int>> done(pieces);
+    std::size_t next = 0;
+    std::atomic<int> taking = 0;
+    share_work(
+        8,
+        [&]() -> std::optional<std::size_t> {
+          EXPECT_EQ(taking++, 0);
+          const auto piece = next < pieces ? std::optional(next++) : std::nullopt;
+          --taking;
+          return piece;
+        },
+        [&](std::size_t piece) { ++done[piece]; });
+    EXPECT_TRUE(std::ranges::all_of(done, [](const auto& times) { return times == 1; })) << pieces;
+  }
 }
 
 }  // namespace
