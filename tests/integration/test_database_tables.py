@@ -252,6 +252,20 @@ def test_certificate_of_the_client(area, server, tmp_path):
     assert re.search("TLS|SSL|key|certificate|file|option", said), said
 
 
+def test_a_directory_of_certificates(area, server, tmp_path):
+    """Files named by a hash of the subject, as `openssl rehash` makes them; a directory without the right one is a failure."""
+    if server.kind != "ldap":
+        pytest.skip("of LDAP's parameters")
+    for name, certificate in (("right", server.certificate.cert), ("wrong", make_certificate(tmp_path, "stranger").cert)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ca.pem").write_bytes(pathlib.Path(certificate).read_bytes())
+        subprocess.run([database_servers.program("openssl"), "rehash", str(tmp_path / name)], check=True, capture_output=True)
+    tls = {"start_tls": "yes", "tls_require_cert": "yes"}
+    assert area.query(area.table(**tls, tls_ca_cert_dir=tmp_path / "right"), "one@ex.test") == "first@hub.test"
+    said = area.failure(area.table(**tls, tls_ca_cert_dir=tmp_path / "wrong"))
+    assert re.search("certificate|TLS|SSL|STARTTLS", said), said
+
+
 @pytest.mark.parametrize("mechanism", ["DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "CRAM-MD5"])
 def test_sasl_mechanisms(area, server, mechanism):
     if server.kind != "ldap":

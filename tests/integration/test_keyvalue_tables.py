@@ -475,7 +475,9 @@ class Source:
 
 
 @pytest.mark.parametrize("kind", ["memcache", "redis", "sqlite"])
-def test_sessions_outlive_their_table(make_instance, only_stagepost, tmp_path, kind):
+@pytest.mark.parametrize("through", ["", "proxy:"])
+def test_sessions_outlive_their_table(make_instance, only_stagepost, tmp_path, kind, through):
+    """Also behind proxymap, for an smtpd that sees neither the settings nor the module."""
     if {"memcache": MEMCACHED, "redis": REDIS, "sqlite": "built in"}[kind] is None:
         not_there(f"no server for {kind}")
     if not (MODULES / f"postfix-{kind}.so").exists():
@@ -483,8 +485,10 @@ def test_sessions_outlive_their_table(make_instance, only_stagepost, tmp_path, k
     tmp_path.chmod(0o755)
     source = Source(kind, tmp_path)
     try:
-        instance = make_instance(start=False, shlib_directory=MODULES, meta_directory=tmp_path,
-                                 smtpd_recipient_restrictions=f"check_recipient_access {kind}:{tmp_path}/access.cf, permit",
+        jail = {"smtp/inet": {"chroot": "y"}} if through and os.geteuid() == 0 else {}
+        table = f"{through}{kind}:{tmp_path}/access.cf"
+        instance = make_instance(start=False, master=jail, shlib_directory=MODULES, meta_directory=tmp_path, proxy_read_maps=table,
+                                 smtpd_recipient_restrictions=f"check_recipient_access {table}, permit",
                                  smtpd_hard_error_limit=10000, smtpd_soft_error_limit=10000, smtpd_recipient_limit=10000,
                                  default_transport="discard:")
         (tmp_path / "access.cf").write_text("".join(f"{name} = {value}\n" for name, value in source.settings.items()))
