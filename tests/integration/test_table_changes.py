@@ -141,3 +141,26 @@ def test_daemons_that_start_without_the_table_defer_and_recover(tables):
             tables.file(name).rmdir()
         tables.put("version-5")
         tables.wait(client, "version-5")
+
+
+def test_a_line_about_a_table_names_it_once(make_instance):
+    """What Postfix logs, and why behind it: smtpd for restrictions and match lists, trivial-rewrite for maps and domain lists."""
+    mta = make_instance(start=False, shlib_directory=BUILD / "modules", smtpd_peername_lookup="no", **LIMITS)
+    mta.set(smtpd_client_restrictions=f"warn_if_reject check_client_access lmdb:{mta.directory}/none",
+            relay_domains=f"texthash:{mta.directory}/domains", transport_maps="fail:routes")
+    mta.start()
+    with mta.smtp() as client:
+        client.ehlo()
+        client.command("MAIL FROM:<sender@example.test>")
+        assert client.command("RCPT TO:<user@elsewhere.test>").code == 451
+        assert client.command("RCPT TO:<user@local.test>").code == 451
+    lines = {
+        f"lmdb:{mta.directory}/none": "smtpd.*warning: {} lookup error for \".*\": open database .*: No such file or directory",
+        f"texthash:{mta.directory}/domains": "trivial-rewrite.*warning: relay_domains: {}: table lookup problem: open database .*: No such file",
+        "fail:routes": "trivial-rewrite.*warning: {} lookup error for \".*\": Application error",
+    }
+    for table, line in lines.items():
+        mta.log.wait(line.format(table))
+    for line in mta.log.parsed():
+        if line.program.endswith(("smtpd", "trivial-rewrite")):
+            assert all(line.text.count(table) <= 1 for table in lines), line.raw
