@@ -88,6 +88,9 @@ TEST_F(ConfigurationCheck, TablesThatAreMissingOrOutOfDate) {
   EXPECT_THAT(warnings("header_checks = pcre:/nonexistent/x\nvirtual_alias_maps = hsh:/x\n"),
               ElementsAre(HasSubstr("line 7: table pcre:/nonexistent/x: "),
                           "main.cf, line 8: unsupported dictionary type: hsh (in virtual_alias_maps)"));
+  // What looks like a table in a table's own text is none.
+  EXPECT_THAT(warnings("transport_maps = pipemap:{inline:{ {host:25 = smtp:[x]:25}, {c = d:e} }, hsh:/y}\n"),
+              ElementsAre("main.cf, line 7: unsupported dictionary type: hsh (in transport_maps)"));
 }
 
 TEST_F(ConfigurationCheck, CertificatesThatCannotBeUsed) {

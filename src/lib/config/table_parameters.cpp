@@ -113,11 +113,14 @@ void collect(std::string_view value, std::size_t depth, std::vector<TableName>& 
     while (table.starts_with("proxy:")) { table.remove_prefix("proxy:"sv.size()); }
     const std::size_t colon = table.find(':');
     if (colon == std::string_view::npos || colon + 1 == table.size()) { continue; }
+    const std::string_view type = table.substr(0, colon);
     const std::string_view name = table.substr(colon + 1);
-    if (name.starts_with('{') && name.ends_with('}')) {
+    // In the braces of other types, inline for one, there are keys and values.
+    const bool of_tables = type == "pipemap" || type == "unionmap";
+    if (of_tables && name.starts_with('{') && name.ends_with('}')) {
       collect(name.substr(1, name.size() - 2), depth + 1, tables);
     } else {
-      tables.push_back({std::string(table.substr(0, colon)), std::string(name)});
+      tables.push_back({std::string(type), std::string(name)});
     }
   }
 }
