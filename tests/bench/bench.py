@@ -24,6 +24,7 @@ Scenarios
   queue                  many deferred messages: list, restart, delete (--queue-size 1000000 --only stagepost)
   backpressure           (not by default) more than a throttled destination takes: input rate, memory, nothing lost
   disk                   grouped fdatasync rate of the disk, and the share of it that accept-N reaches
+  load                   the load tools without a mail system, source to sink: what no mail system on this machine can surpass
 """
 
 import argparse
@@ -43,7 +44,7 @@ import costs  # noqa: E402
 import plot  # noqa: E402
 from heavy import HEAVY  # noqa: E402
 from load import Tools, Unavailable  # noqa: E402
-from results import DISK, FOREIGN_LIMIT, POSTFIX, STAGEPOST, Results  # noqa: E402
+from results import DISK, FOREIGN_LIMIT, LOAD, POSTFIX, STAGEPOST, Results  # noqa: E402
 from scenarios import STEADY  # noqa: E402
 from support import procs  # noqa: E402
 from support.mta import postfix_suite, stagepost_suite  # noqa: E402
@@ -52,6 +53,7 @@ from systems import MESSAGE_SIZE, Ports, System, knows_parameter  # noqa: E402
 
 SCENARIOS = {scenario.name: scenario for scenario in STEADY + HEAVY}
 DISK_WRITERS = (1, 10, 100)
+LOAD_SESSIONS = (1, 10, 20, 100)
 # A record of the journal: the message and some of its envelope.
 DISK_RECORD = MESSAGE_SIZE + 900
 
@@ -61,7 +63,7 @@ def arguments():
     parser.add_argument("--short", action="store_true", help="small runs, one repetition")
     parser.add_argument("--runs", type=int, help="repetitions; medians are reported (default 5, with --short 1)")
     parser.add_argument("--only", choices=[POSTFIX, STAGEPOST], help="measure one system")
-    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "disk"], help="only these (may be repeated)")
+    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, DISK, LOAD], help="only these (may be repeated)")
     parser.add_argument("--no-variants", action="store_true", help="leave out Stagepost's other modes")
     parser.add_argument("--load-tools", choices=[STAGEPOST, POSTFIX], default=STAGEPOST, help="whose smtp-source and smtp-sink")
     parser.add_argument("--scale", type=float, default=1, help="multiply the sizes of all runs, to try things out")
@@ -248,15 +250,31 @@ class Bench:
                 if rate and reached:
                     self.results.add(f"accept-{writers}", system, {"disk share %": 100 * reached / rate})
 
+    def run_load(self):
+        """The rate of smtp-source against smtp-sink, and what both cost together."""
+        port = free_port()
+        for _ in range(1 if self.options.short else self.options.runs or 5):
+            for sessions in LOAD_SESSIONS:
+                count = 500 if self.options.short else 4000
+                with self.tools.sink(port):
+                    cpu = self.tools_cgroup.cpu_seconds() if self.tools_cgroup else 0
+                    seconds = self.tools.source(port, "to@sink.test", count, sessions, MESSAGE_SIZE)["seconds"]
+                    metrics = {f"{sessions} sessions, messages/s": count / seconds}
+                    if self.tools_cgroup:
+                        metrics[f"{sessions} sessions, CPU ms/msg"] = (self.tools_cgroup.cpu_seconds() - cpu) * 1000 / count
+                self.results.add(LOAD, LOAD, metrics)
+
     def run(self):
-        wanted = self.options.scenario or [*(name for name, scenario in SCENARIOS.items() if scenario.default), "disk"]
-        scenarios = [SCENARIOS[name] for name in wanted if name != "disk"]
+        wanted = self.options.scenario or [*(name for name, scenario in SCENARIOS.items() if scenario.default), DISK, LOAD]
+        scenarios = [SCENARIOS[name] for name in wanted if name not in (DISK, LOAD)]
         if scenarios:
             self.make_systems(scenarios)
         for scenario in scenarios:
             self.run_scenario(scenario)
-        if "disk" in wanted:
+        if DISK in wanted:
             self.run_disk()
+        if LOAD in wanted:
+            self.run_load()
 
     def close(self):
         for system in self.systems:
@@ -274,7 +292,7 @@ class Bench:
     def report(self):
         print(f"{self.about()}; ratio above 1: Stagepost is better\n")
         print(self.results.table(self.options.markdown))
-        for line in [*self.results.disk_lines(), *self.results.notes, *self.results.disturbed()]:
+        for line in [*self.results.disk_lines(), *self.results.load_lines(), *self.results.notes, *self.results.disturbed()]:
             print(f"\n{line}")
         if self.options.json:
             pathlib.Path(self.options.json).write_text(self.results.to_json(), encoding="utf-8")

@@ -7,6 +7,7 @@ import statistics
 POSTFIX, STAGEPOST = "postfix", "stagepost"
 # The name under which the disk's own figures are kept; they are no system's.
 DISK = "disk"
+LOAD = "load"
 # For the ratio: above 1 means that Stagepost is better. All other metrics are better when smaller.
 HIGHER_IS_BETTER = {"messages/s", "recipients/s", "opened/s", "good/s alone", "good/s beside", "good keep %", "disk share %"}
 # A ratio of these says nothing: they describe the run.
@@ -55,13 +56,13 @@ class Results:
 
     def systems(self):
         """Postfix, ours, then the variants, as far as they were measured."""
-        found = {system for metrics in self.values.values() for values in metrics.values() for system in values} - {DISK}
+        found = {system for metrics in self.values.values() for values in metrics.values() for system in values} - {DISK, LOAD}
         return sorted(found, key=lambda name: (name != POSTFIX, name != STAGEPOST, name))
 
     def rows(self):
         names = self.systems()
         for scenario, metrics in self.values.items():
-            if scenario == DISK:
+            if scenario in (DISK, LOAD):
                 continue
             # Rates first, events, which were counted before, last.
             for metric in sorted(metrics, key=lambda name: "/msg" in name or "/rcpt" in name):
@@ -81,6 +82,11 @@ class Results:
         """What the disk can do."""
         rates = [f"{metric.split(',')[0]} {number(self.median(DISK, metric, DISK))}/s" for metric in self.values.get(DISK, {})]
         return ["The disk's own grouped fdatasync rate: " + ", ".join(rates)] if rates else []
+
+    def load_lines(self):
+        """What source and sink do without a mail system between them."""
+        rates = [f"{metric} {number(self.median(LOAD, metric, LOAD))}" for metric in self.values.get(LOAD, {})]
+        return ["The load tools alone, source to sink: " + "; ".join(rates)] if rates else []
 
     def disturbed(self):
         """A sentence about repetitions that were not clean."""
