@@ -2,9 +2,11 @@
 
 import json
 import re
+import time
 
 import pytest
 
+from support import procs
 from support.waiting import wait_for
 
 
@@ -55,6 +57,75 @@ def test_empty_listing(make_instance):
     done = mta.postqueue("-p")
     assert done.returncode == 0 and "Mail queue is empty" in done.stdout
     assert "Mail system is down" in done.stderr
+
+
+def test_a_remembered_listing_is_that_of_a_fresh_process(make_instance, make_sink):
+    sink = make_sink()
+    rules = {name: sink.on("RCPT", "450 4.2.0 wait", match=name) for name in ("first", "second", "third")}
+    mta = make_instance(relayhost=sink.nexthop, minimal_backoff_time="300s", queue_run_delay="300s")
+
+    def listings():
+        return [mta.postqueue(option, check=True).stdout for option in ("-p", "-j")]
+
+    def remember():
+        """Lists until showq may remember all files: they were not changed during the last ticks of the clock."""
+        def settled():
+            files = [*mta.queue_files("deferred", "hold", "defer").values()]
+            return files and all(file.stat().st_ctime < time.time() - 0.1 for file in files)
+        wait_for(settled, 10, "files that are older than the clock's ticks")
+        assert listings() == listings()
+
+    def after(change):
+        """The recipients and reasons that showq tells after the change; a process without memory tells the same."""
+        remember()
+        before = mta.daemons("showq")
+        change()
+        remembered = listings()
+        assert mta.daemons("showq") == before
+        for pid in before:
+            procs.send(pid, 15)
+        wait_for(lambda: not any(map(procs.alive, before)), 10, "showq to end", mta.log.tail)
+        assert listings() == remembered
+        return {item["queue_id"]: (item["queue_name"], {r["address"].split("@")[0]: r["delay_reason"].split(" said: ")[1].split(" (")[0]
+                                                        for r in item["recipients"]})
+                for item in map(json.loads, remembered[1].splitlines())}
+
+    def attempt(message_id, recipient, status):
+        mark = mta.log.mark()
+        mta.postqueue("-i", message_id, check=True)
+        assert mta.status(recipient, since=mark)["status"] == status
+        mta.wait_in_queue(message_id, "deferred")
+        wait_for(lambda: not mta.queue_files("active"), 10, "no active message")
+
+    both = mta.submit(["first@remote.test", "second@remote.test"])
+    third = mta.submit("third@remote.test")
+    for message_id in (both, third):
+        mta.wait_in_queue(message_id, "deferred")
+
+    wait = "450 4.2.0 wait"
+    assert after(lambda: None) == {both: ("deferred", {"first": wait, "second": wait}), third: ("deferred", {"third": wait})}
+
+    rules["third"].reply = "451 4.3.0 no, wait"
+    told = after(lambda: attempt(third, "third@remote.test", "deferred"))
+    assert told[third] == ("deferred", {"third": "451 4.3.0 no, wait"})
+
+    rules["first"].times = 0
+    told = after(lambda: attempt(both, "first@remote.test", "sent"))
+    assert told == {both: ("deferred", {"second": wait}), third: ("deferred", {"third": "451 4.3.0 no, wait"})}
+
+    assert after(lambda: mta.postsuper("-h", both, check=True))[both][0] == "hold"
+    assert after(lambda: mta.postsuper("-H", both, check=True))[both][0] == "deferred"
+
+    def requeue():
+        """It becomes another message under another name."""
+        mark = mta.log.mark()
+        mta.postsuper("-r", both, check=True)
+        mta.run("postkick", "public", "pickup", "W", check=True)
+        mta.status("second@remote.test", since=mark)
+        wait_for(lambda: len(mta.queue_files("deferred")) == 2, 10, "the requeued message, deferred again", mta.log.tail)
+    told = after(requeue)
+    assert len(told) == 2 and third in told and both not in told
+    assert list(after(lambda: mta.postsuper("-d", third, check=True)).values()) == [("deferred", {"second": wait})]
 
 
 def test_json_escapes_odd_addresses(mta, deferred):

@@ -219,10 +219,14 @@ class Command {
     warn(fmt::format("Mail system is down -- accessing queue directly (Connect to the {} showq service: {})",
                      config_.text("mail_name"), why.code.message()));
     delivery::QueueLister lister(directory);
+    clients::ShowqWriter writer;
+    clients::ShowqParser parser(sink);
     for (;;) {
-      const auto more = lister.step(sink);
+      const auto more = lister.step(writer);
       if (!more) { throw Fatal{more.error().message()}; }
       if (!*more) { return; }
+      if (const auto parsed = parser.feed(writer.buffer()); !parsed) { throw Fatal{parsed.error().message()}; }
+      writer.buffer().clear();
       if (buffer.size() >= kReadOctets) { print(buffer); }
     }
   }

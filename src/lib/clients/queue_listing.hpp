@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.hpp"
 
@@ -40,6 +41,8 @@ class ListingSink {
 class ShowqWriter final : public ListingSink {
  public:
   ShowqWriter();
+  /// Writes messages alone, without what a listing begins with: a part to be added to another writer's buffer.
+  [[nodiscard]] static ShowqWriter part() { return ShowqWriter(std::string()); }
   void on_message(const ListedMessage& message) override;
   void on_recipient(const ListedRecipient& recipient) override;
   void on_message_end() override;
@@ -47,6 +50,7 @@ class ShowqWriter final : public ListingSink {
   [[nodiscard]] std::string& buffer() { return buffer_; }
 
  private:
+  explicit ShowqWriter(std::string begun) : buffer_(std::move(begun)) {}
   void attribute(std::string_view name, std::string_view value);
   std::string buffer_;
 };

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -77,14 +78,19 @@ class QueueListerTest : public testing::Test {
                              ReadableLine::yes));
   }
 
-  Recorder walk() {
+  Recorder walk(ListingMemory* memory = nullptr) {
     Recorder recorder;
-    QueueLister lister(directory_);
+    clients::ShowqParser parser(recorder);
+    clients::ShowqWriter writer;
+    QueueLister lister(directory_, memory);
     for (;;) {
-      const auto more = lister.step(recorder);
+      const auto more = lister.step(writer);
       EXPECT_TRUE(more);
       if (!more || !*more) { break; }
     }
+    writer.finish();
+    EXPECT_TRUE(parser.feed(writer.buffer()));
+    EXPECT_TRUE(parser.finished());
     EXPECT_EQ(recorder.ended, recorder.messages.size());
     return recorder;
   }
@@ -137,17 +143,142 @@ TEST_F(QueueListerTest, LeavesOutWhatIsNoCompleteMessage) {
 TEST_F(QueueListerTest, ALargeMessageComesInManySteps) {
   put(QueueName::active, "s@x", std::vector<std::string>(2500, "r@x"));
   Recorder recorder;
+  clients::ShowqParser parser(recorder);
+  clients::ShowqWriter writer;
   QueueLister lister(directory_);
   std::size_t largest = 0;
   for (;;) {
     const std::size_t before = recorder.count;
-    const auto more = lister.step(recorder);
+    const auto more = lister.step(writer);
     ASSERT_TRUE(more);
+    ASSERT_TRUE(parser.feed(std::exchange(writer.buffer(), {})));
     largest = std::max(largest, recorder.count - before);
     if (!*more) { break; }
   }
   EXPECT_EQ(recorder.count, 2500U);
   EXPECT_LE(largest, 200U);
+}
+
+class RememberingListerTest : public QueueListerTest {
+ protected:
+  /// A second listing with the memory tells what a first one without it tells; returns that.
+  Recorder walk_again() {
+    Recorder remembered = walk(&memory_);
+    const Recorder fresh = walk();
+    EXPECT_EQ(remembered.recipients, fresh.recipients);
+    EXPECT_EQ(remembered.messages.size(), fresh.messages.size());
+    for (std::size_t i = 0; i < std::min(remembered.messages.size(), fresh.messages.size()); ++i) {
+      EXPECT_EQ(remembered.messages[i].queue_id, fresh.messages[i].queue_id);
+      EXPECT_EQ(remembered.messages[i].queue_name, fresh.messages[i].queue_name);
+      EXPECT_EQ(remembered.messages[i].forced_expire, fresh.messages[i].forced_expire);
+    }
+    return remembered;
+  }
+  /// Until all files are old enough to be remembered, and they are.
+  void settle(std::size_t messages) {
+    for (int i = 0; i < 1000 && memory_.messages() < messages; ++i) {
+      walk(&memory_);
+      ::usleep(5000);
+    }
+    ASSERT_EQ(memory_.messages(), messages);
+  }
+  std::string path(QueueName queue, const std::string& id) const {
+    return directory_.path(queue, *queue::QueueId::parse(id));
+  }
+
+  ListingMemory memory_{1 << 20};
+};
+
+TEST_F(RememberingListerTest, UnchangedFilesAreNotReadAgain) {
+  const auto id = put(QueueName::deferred, "s@x", {"r@x"});
+  log(id, "r@x", offsets_[0], "because");
+  settle(1);
+  // Nobody reads what is not told: the content of the text shows where it comes from.
+  auto known =
+      memory_.recall(queue::QueueScan(directory_, QueueName::deferred).next()->value().inode, "deferred/" + id);
+  ASSERT_TRUE(known);
+  const auto at = known->text.find("because");
+  ASSERT_NE(at, std::string::npos);
+  known->text.replace(at, 7, "BECAUSE");
+  struct stat status{};
+  ASSERT_EQ(::stat(path(QueueName::deferred, id).c_str(), &status), 0);
+  memory_.remember(status.st_ino, "deferred/" + id, known->message, known->log, INT64_MAX, known->text);
+  EXPECT_EQ(walk(&memory_).recipients.at(0), "<r@x>BECAUSE");
+}
+
+TEST_F(RememberingListerTest, ARecipientMarkedInPlaceIsSeen) {
+  const auto id = put(QueueName::deferred, "s@x", {"r1@x", "r2@x"});
+  settle(1);
+  {
+    auto reader = queue::MessageReader::open(path(QueueName::deferred, id), queue::MessageReader::Access::update);
+    ASSERT_TRUE(reader);
+    ASSERT_TRUE(reader->mark_done(offsets_[0]));
+  }
+  EXPECT_EQ(walk_again().recipients.at(0), "<r2@x>");
+}
+
+TEST_F(RememberingListerTest, ALogThatComesChangesAndGoesIsSeen) {
+  const auto id = put(QueueName::deferred, "s@x", {"r1@x", "r2@x"});
+  settle(1);
+  log(id, "r1@x", offsets_[0], "one");
+  EXPECT_EQ(walk_again().recipients.at(0), "<r1@x>one<r2@x>");
+  settle(1);
+  log(id, "r2@x", offsets_[1], "two");
+  EXPECT_EQ(walk_again().recipients.at(0), "<r1@x>one<r2@x>two");
+  settle(1);
+  // Another file with the same size under this name.
+  const std::string name = path(QueueName::defer, id);
+  ASSERT_EQ(std::system(("sed -i s/two/TWO/ " + name).c_str()), 0);
+  EXPECT_EQ(walk_again().recipients.at(0), "<r1@x>one<r2@x>TWO");
+  settle(1);
+  ASSERT_EQ(::unlink(name.c_str()), 0);
+  EXPECT_EQ(walk_again().recipients.at(0), "<r1@x><r2@x>");
+}
+
+TEST_F(RememberingListerTest, AFileThatWasJustWrittenIsReadAgain) {
+  const auto id = put(QueueName::deferred, "s@x", {"r@x"});
+  // Each is appended within the same step of the clock, or nearly.
+  std::string expected;
+  for (int i = 0; i < 50; ++i) {
+    const std::string reason = "number " + std::to_string(i);
+    log(id, "r@x", offsets_[0], reason);
+    expected += "<r@x>" + reason;
+    if (i < 14) { ASSERT_EQ(walk(&memory_).recipients.at(0), expected); }
+  }
+  EXPECT_EQ(walk_again().recipients.at(0), expected);
+}
+
+TEST_F(RememberingListerTest, AMessageThatMovesAndMarksThatChangeAreSeen) {
+  const auto id = put(QueueName::deferred, "s@x", {"r@x"});
+  settle(1);
+  ASSERT_TRUE(directory_.move(*queue::QueueId::parse(id), QueueName::deferred, QueueName::hold));
+  EXPECT_EQ(walk_again().messages.at(0).queue_name, "hold");
+  settle(1);
+  ASSERT_EQ(::chmod(path(QueueName::hold, id).c_str(), 0710), 0);
+  EXPECT_TRUE(walk_again().messages.at(0).forced_expire);
+  settle(1);
+  ASSERT_EQ(::chmod(path(QueueName::hold, id).c_str(), 0600), 0);
+  EXPECT_TRUE(walk_again().messages.empty());
+  ASSERT_EQ(::unlink(path(QueueName::hold, id).c_str()), 0);
+  EXPECT_TRUE(walk_again().messages.empty());
+  EXPECT_EQ(memory_.messages(), 0U);
+}
+
+TEST_F(RememberingListerTest, AnotherMessageUnderTheSameNameIsSeen) {
+  const auto id = put(QueueName::deferred, "first@x", {"r@x"});
+  settle(1);
+  const auto other = put(QueueName::deferred, "other@x", {"r@x"});
+  ASSERT_EQ(::rename(path(QueueName::deferred, other).c_str(), path(QueueName::deferred, id).c_str()), 0);
+  EXPECT_EQ(walk_again().messages.at(0).sender, "other@x");
+}
+
+TEST_F(RememberingListerTest, ManyMessagesAreToldInTheSameOrder) {
+  for (int i = 0; i < 200; ++i) {
+    const std::vector<std::string> recipients(i % 50 == 7 ? 40 : 1, "r" + std::to_string(i) + "@x");
+    put(i % 3 == 0 ? QueueName::hold : QueueName::deferred, "s" + std::to_string(i) + "@x", recipients);
+  }
+  settle(196);
+  EXPECT_EQ(walk_again().messages.size(), 200U);
 }
 
 }  // namespace
