@@ -2,6 +2,7 @@
 
 import email.message
 import email.policy
+import re
 import smtplib
 import ssl
 import subprocess
@@ -151,7 +152,7 @@ def test_virtual_alias_limits_refuse_the_message_for_now(make_instance):
 
 
 def test_anvil_counts_connections_and_messages(make_instance):
-    mta = make_instance(max_idle="1s", ipc_idle="1s")
+    mta = make_instance(max_idle="1s", ipc_idle="1s", smtpd_client_event_limit_exceptions="")
     with smtplib.SMTP("127.0.0.1", mta.port()) as one, smtplib.SMTP("127.0.0.1", mta.port()) as two:
         one.ehlo("a.test")
         two.ehlo("b.test")
@@ -159,6 +160,21 @@ def test_anvil_counts_connections_and_messages(make_instance):
     client = rf"\(\S*{mta.port()}:127\.0\.0\.1\) at "
     mta.log.wait(rf"anvil\[\d+\]: statistics: max connection rate 2/60s for {client}")
     mta.log.wait(rf"anvil\[\d+\]: statistics: max connection count 2 for {client}")
+
+
+@pytest.mark.parametrize("exceptions", [None, "127.0.0.0/8", "localhost"])
+def test_excepted_clients_are_not_counted(make_instance, exceptions):
+    """The default is $mynetworks. Postfix 3.7 does not tell anvil of these clients either."""
+    options = {} if exceptions is None else {"smtpd_client_event_limit_exceptions": exceptions}
+    mta = make_instance(anvil_status_update_time="2s", extra_services=[
+        f"127.0.0.2:{(other := free_port())} inet n - n - - smtpd -o smtpd_client_event_limit_exceptions="], **options)
+    for _ in range(3):
+        with smtplib.SMTP("127.0.0.1", mta.port()) as client:
+            client.ehlo("a.test")
+    with smtplib.SMTP("127.0.0.2", other) as client:  # whoever is counted shows that anvil reports
+        client.ehlo("b.test")
+    mta.log.wait(rf"anvil\[\d+\]: statistics: max connection rate 1/60s for \(\S*{other}:127\.")
+    assert not re.search(rf"anvil\[\d+\]: statistics: .*:{mta.port()}:127\.", mta.log.tail(200)), mta.log.tail(200)
 
 
 def test_options_in_master_cf(make_instance):

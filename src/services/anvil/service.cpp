@@ -1,5 +1,6 @@
 #include "services/anvil/service.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <signal.h>
 #include <sys/socket.h>
@@ -53,8 +54,9 @@ void log_statistics(Counters& counters) {
 
 net::Task<> housekeeping(Counters& counters, std::chrono::seconds status_interval) {
   auto next_status = SteadyClock::now() + status_interval;
+  const auto pause = std::min(status_interval, std::chrono::seconds(30));
   for (;;) {
-    const auto slept = co_await net::sleep_until(within(std::chrono::seconds(30)));
+    const auto slept = co_await net::sleep_until(within(pause));
     if (!slept) { co_return; }
     forget_dead_processes(counters);
     counters.expire(SteadyClock::now());

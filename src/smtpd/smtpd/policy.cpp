@@ -54,6 +54,7 @@ Result<std::shared_ptr<const Policy>> Policy::create(const config::Snapshot& con
   SP_TRY(policy->local_domains, maps::LocalDomains::create(config, open));
   SP_TRY(policy->mynetworks, address_list(config, "mynetworks", open));
   SP_TRY(policy->bare_newline_exclusions, address_list(config, "smtpd_forbid_bare_newline_exclusions", open));
+  SP_TRY(policy->uncounted_clients, address_list(config, "smtpd_client_event_limit_exceptions", open));
   SP_TRY(policy->verp_clients, address_list(config, "smtpd_authorized_verp_clients", open));
   SP_TRY(policy->forbidden_commands,
          maps::MatchList::create("smtpd_forbidden_commands", config.text("smtpd_forbidden_commands"),

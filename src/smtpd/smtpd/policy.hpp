@@ -51,7 +51,8 @@ struct Policy {
   maps::LocalDomains local_domains;
   maps::MatchList mynetworks;
   maps::MatchList bare_newline_exclusions;
-  maps::MatchList verp_clients;  ///< smtpd_authorized_verp_clients
+  maps::MatchList uncounted_clients;  ///< smtpd_client_event_limit_exceptions
+  maps::MatchList verp_clients;       ///< smtpd_authorized_verp_clients
   maps::MatchList forbidden_commands;
   KnownAddresses known;
   OldDefaults old_defaults;

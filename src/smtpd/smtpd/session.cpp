@@ -63,14 +63,21 @@ Session::Session(Services& services, std::shared_ptr<const Policy> policy, std::
 net::Task<> Session::run() {
   co_await identify();
   log::info("connect from {}", client_.label);
-  services_.count(Event::connect, client_.address);
+  // As Postfix: no limit holds for them, so anvil does not hear of them. A failing table excludes nobody.
+  const auto uncounted = co_await policy_->uncounted_clients.matches({client_.name, client_.address});
+  counted_ = !uncounted.value_or(false);
+  count(Event::connect);
   co_await check_verp_client();
   const Flow greeted = co_await greet();
   if (greeted == Flow::go_on) { co_await converse(); }
   co_await end_transaction();
-  services_.count(Event::disconnect, client_.address);
+  count(Event::disconnect);
   log::info("disconnect from {} {}", client_.label, counts_.summary());
   io_.close();
+}
+
+void Session::count(clients::AnvilEvent::What event) {
+  if (counted_) { services_.count(event, client_.address); }
 }
 
 net::Task<> Session::identify() {
@@ -406,7 +413,7 @@ net::Task<Session::Flow> Session::on_rcpt(CheckRcpt check) {
   }
   dialogue_.rcpt_accepted();
   if (transaction_->recipients++ == 0) { transaction_->first_recipient = check.command.recipient.external(); }
-  services_.count(Event::recipient, client_.address);
+  count(Event::recipient);
   Flow flow = co_await reply(make_reply(250, "2.1.5", "Ok"));
   co_return flow;
 }
@@ -486,7 +493,7 @@ net::Task<Session::Flow> Session::on_starttls() {
 }
 
 net::Task<Result<>> Session::start_tls() {
-  services_.count(Event::new_tls, client_.address);
+  count(Event::new_tls);
   auto established = co_await tls::accept(services_.tls(), io_.release_transport(), client_.label,
                                           within(settings().starttls_timeout));
   if (!established) {

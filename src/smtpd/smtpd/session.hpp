@@ -33,6 +33,7 @@ class Session {
   [[nodiscard]] const Settings& settings() const { return policy_->settings; }
   [[nodiscard]] Deadline request_deadline() const { return within(settings().timeout); }
 
+  void count(clients::AnvilEvent::What event);
   [[nodiscard]] net::Task<> identify();
   [[nodiscard]] net::Task<> check_verp_client();
   [[nodiscard]] net::Task<Flow> greet();
@@ -93,6 +94,7 @@ class Session {
   std::unique_ptr<tls::SessionInfo> tls_info_;
   /// Why every command is refused (smtpd_client_restrictions without smtpd_delay_reject).
   bool access_denied_ = false;
+  bool counted_ = true;  ///< anvil hears of this client
   bool improper_pipelining_ = false;
   bool last_reply_ok_ = true;
   bool count_error_ = true;

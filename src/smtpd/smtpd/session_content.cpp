@@ -102,7 +102,7 @@ net::Task<std::optional<Reply>> Session::open_message() {
     co_return make_reply(451, "4.3.0", "Error: queue file write error");
   }
   t.message = std::move(*opened);
-  services_.count(clients::AnvilEvent::What::message, client_.address);
+  count(clients::AnvilEvent::What::message);
   log::info("{}: client={}", t.message->queue_id(), client_.label);
   co_return std::nullopt;
 }

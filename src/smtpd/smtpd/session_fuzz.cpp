@@ -347,9 +347,14 @@ Outcome run_session(std::string_view head, std::string_view input, std::size_t p
   SP_ASSERT(promises <= services.accepted + discarded);
   if (wire.writable_bytes == ~std::size_t{0} && !wire.gone) { SP_ASSERT(promises >= services.accepted); }
   using Event = clients::AnvilEvent::What;
-  SP_ASSERT(std::ranges::count(services.fake.events, Event::connect) == 1);
-  SP_ASSERT(std::ranges::count(services.fake.events, Event::disconnect) == 1);
-  SP_ASSERT(static_cast<std::size_t>(std::ranges::count(services.fake.events, Event::message)) == services.opened);
+  // Clients of mynetworks are in smtpd_client_event_limit_exceptions too: nothing is counted.
+  const auto times = [&](Event event) {
+    return static_cast<std::size_t>(std::ranges::count(services.fake.events, event));
+  };
+  const std::size_t sessions = services.excluded ? 0 : 1;
+  SP_ASSERT(times(Event::connect) == sessions);
+  SP_ASSERT(times(Event::disconnect) == sessions);
+  SP_ASSERT(times(Event::message) == sessions * services.opened);
   return {.received = std::move(wire.received), .accepted = services.accepted};
 }
 
