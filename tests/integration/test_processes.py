@@ -77,15 +77,32 @@ def test_only_master_and_the_agents_that_become_users_run_as_root(sinked, as_roo
     wait_for(lambda: not still_root(), 5, "all daemons to drop their rights", lambda: str(still_root()))
 
 
-def test_daemons_do_not_preempt_each_other(sinked):
+def test_daemons_preempt_each_other_only_with_little_to_do(sinked):
     mta, sink = sinked
     if mta.suite.is_postfix:
         pytest.skip("Postfix leaves the scheduling policy alone")
     mta.submit("policy@remote.test")
     sink.wait_for_recipient("policy@remote.test")
-    policies = {name: os.sched_getscheduler(pid) for pid, name in mta.tree().items()}
-    assert policies.pop("master") == os.SCHED_OTHER
-    assert set(policies.values()) == {os.SCHED_BATCH}, policies
+
+    def policies(name=None):
+        return {found: os.sched_getscheduler(pid) for pid, found in mta.tree().items() if name in (None, found)}
+
+    calm = policies()
+    assert calm.pop("postlogd") == os.SCHED_BATCH, "nobody waits for it"
+    assert set(calm.values()) == {os.SCHED_OTHER}, calm
+    with smtplib.SMTP("127.0.0.1", mta.port()) as client:
+
+        def greet(times):
+            for _ in range(times):
+                assert client.ehlo("client.test")[0] == 250
+
+        def has(policy, times):
+            greet(times)
+            return policy in {os.sched_getscheduler(pid) for pid in mta.daemons("smtpd")}
+
+        wait_for(lambda: has(os.SCHED_BATCH, 1000), 30, "an smtpd that has much to do")
+        wait_for(lambda: not has(os.SCHED_BATCH, 1), 30, "an smtpd that has little to do")
+    assert policies("master") == {"master": os.SCHED_OTHER}
 
 
 def test_reload_drops_no_session(sinked):

@@ -2,7 +2,6 @@
 #include <cstdlib>
 #include <ctime>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 
 #include "base/defer.hpp"
 #include "base/sys.hpp"
+#include "base/work_pace.hpp"
 #include "config/debugger.hpp"
 #include "config/log_settings.hpp"
 #include "daemon/context_impl.hpp"
@@ -39,17 +39,6 @@ std::string config_directory() {
 
 void open_log(const Options& options, const config::Snapshot& config, unsigned verbosity) {
   log::open(config::log_settings(config, options.name, verbosity > 0));
-}
-
-/// Our processes wake each other all the time. With the normal policy each wake-up may take the CPU from the one that
-/// caused it, which then has finished one step of one message instead of all it has at hand. SCHED_BATCH keeps the
-/// share of the CPU and gives up only this preemption. A policy that an administrator chose stays; commands that are
-/// run for users get the normal one back (delivery/command_run.cpp). Refusal (a container may forbid it) costs only
-/// speed.
-void finish_work_at_hand() {
-  if (::sched_getscheduler(0) != SCHED_OTHER) { return; }
-  const sched_param no_priority{};
-  ::sched_setscheduler(0, SCHED_BATCH, &no_priority);
 }
 
 /// Before the configuration is known, to the system's log, as any daemon.
@@ -115,7 +104,9 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
                            .service_name = arguments.service_name};
   SP_TRY(config::SnapshotPtr normal, config::Snapshot::load(load));
   SP_TRY(config::SnapshotPtr stressed, normal->with({}, true));
-  finish_work_at_hand();
+  // A policy that an administrator chose stays; commands that are run for users get the normal one back
+  // (delivery/command_run.cpp).
+  work_pace::follow_load();
   ::tzset();  // before chroot, which may hide the time zone files
   open_log(options, *normal, arguments.verbosity);
   if (mail::icu() == nullptr) { log::warning("the ICU library is missing: no internationalised names"); }

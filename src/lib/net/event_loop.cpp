@@ -11,6 +11,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include "base/work_pace.hpp"
+
 namespace stagepost::net {
 
 namespace {
@@ -70,13 +72,16 @@ void EventLoop::run_task(Task<> task) {
   root.frame.promise().control = &control;
   boost::asio::post(impl_->context, root.frame);
   impl_->context.restart();
-  // What is ready comes first, then those who may be about to give us more: a process that sleeps after each step of
-  // one message, and is woken for the next, costs a change of processes a step. Where nobody else wants the CPU,
-  // sched_yield() returns at once.
+  // With much to do, what is ready comes first, then those who may be about to give us more: a process that sleeps
+  // after each step of one message, and is woken for the next, costs a change of processes a step. Where nobody else
+  // wants the CPU, sched_yield() returns at once. With little to do it would only let strangers go first.
   while (!done) {
-    if (impl_->context.poll_one() > 0) { continue; }
-    ::sched_yield();
-    if (impl_->context.run_one() == 0) { break; }
+    const bool much = work_pace::much_to_do();
+    if (!much || impl_->context.poll_one() == 0) {
+      if (much) { ::sched_yield(); }
+      if (impl_->context.run_one() == 0) { break; }
+    }
+    work_pace::event_handled();
   }
   if (!done) { root.frame.destroy(); }  // it waits for something that never comes
   if (thrown) { std::rethrow_exception(thrown); }
@@ -92,7 +97,10 @@ std::shared_ptr<void> keep_running(EventLoop& loop) {
 void submit_blocking(EventLoop& loop, std::function<void()> job) {
   auto& impl = *loop.impl_;
   if (!impl.pool) { impl.pool.emplace(impl.blocking_threads); }
-  boost::asio::post(*impl.pool, std::move(job));
+  boost::asio::post(*impl.pool, [job = std::move(job)] {
+    work_pace::join_in();
+    job();
+  });
 }
 
 }  // namespace stagepost::net

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/sys.hpp"
+#include "base/work_pace.hpp"
 #include "queue/durability.hpp"
 
 namespace stagepost::queue::journal {
@@ -138,6 +139,7 @@ void Journal::sync_loop() {
     segment->syncing = true;
     const bool trusted = !segment->failed;
     lock.unlock();
+    work_pace::join_in();
     Result<> synced;
     if (!trusted) {
       synced = failure("journal segment failed before", std::errc::io_error);
@@ -202,6 +204,7 @@ void Journal::make_segment(std::unique_lock<std::mutex>& lock) {
 }
 
 void Journal::keep_loop() {
+  work_pace::stay_behind();
   std::unique_lock lock(mutex_);
   for (;;) {
     if (closing_) { break; }

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/sys.hpp"
+#include "base/work_pace.hpp"
 #include "daemon/daemon.hpp"
 #include "log/log.hpp"
 #include "services/postlogd/log_file.hpp"
@@ -19,6 +20,7 @@ Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext
 
 net::Task<Result<>> serve(daemon::Context& context) {
   const auto file = std::any_cast<std::shared_ptr<unique_fd>>(context.prepared());
+  work_pace::stay_behind();
   std::string lines;
   auto served = co_await context.serve_datagrams([file, &lines](std::span<const std::string_view> datagrams) {
     lines.clear();

@@ -1,3 +1,4 @@
+#include "base/work_pace.hpp"
 #include "daemon/daemon.hpp"
 #include "smtpd/smtpd/service.hpp"
 #include "smtpd/smtpd/standalone.hpp"
@@ -5,6 +6,7 @@
 int main(int argc, char** argv) {
   using namespace stagepost;
   if (smtpd::is_standalone(argc, argv)) { return smtpd::run_standalone(argc, argv); }
+  work_pace::expect_events_per_message(25);  // a dialogue of many small steps
   daemon::Options options;
   options.name = "smtpd";
   options.set_up_first = true;
