@@ -220,6 +220,23 @@ def test_the_mode_is_the_one_that_was_asked_for(trace):
     assert bool(segments) == trace["journal"]
 
 
+def test_a_new_segment_is_stored_in_small_pieces(trace):
+    """Several MiB at once would keep the disk from those who wait for a sync."""
+    if not trace["journal"]:
+        pytest.skip("only with the journal")
+    steps = {}
+    for call in trace["calls"]:
+        if "/journal/new." in (call.path or "") and call.name in WRITES | SYNCS | {"sync_file_range"}:
+            steps.setdefault(call.path, []).append(call)
+    assert steps
+    for path, calls in steps.items():
+        assert [call.name for call in calls[-2:]] == ["pwrite64", "fsync"], f"{path}: the header, then all of it"
+        pieces = calls[:-2]
+        assert pieces and {call.name for call in pieces[0::2]} == {"pwrite64"}, path
+        assert {(call.name, call.result) for call in pieces[1::2]} == {("sync_file_range", 0)}, path
+        assert max(call.result for call in pieces[0::2]) <= 256 * 1024, path
+
+
 def test_completion_is_written_before_the_file_is_removed(trace):
     if not trace["journal"]:
         pytest.skip("only with the journal")

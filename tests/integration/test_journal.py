@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import smtplib
 import time
 
 import pytest
@@ -102,6 +103,15 @@ def contents(paths):
         with contextlib.suppress(FileNotFoundError):
             found.add(path.read_bytes())
     return found
+
+
+def test_the_first_segment_is_made_while_the_first_message_is_coming(suite, sink):
+    with system(suite, sink) as mta, smtplib.SMTP("127.0.0.1", mta.port()) as client:
+        client.ehlo("client.test")
+        assert client.mail("from@origin.test")[0] == 250 and client.rcpt("to@remote.test")[0] == 250
+        wait_for_segment(mta)
+        assert client.data("Subject: first\r\n\r\ntext\r\n")[0] == 250
+        assert b"Subject: first" in b"".join((mta.queue / "journal" / name).read_bytes() for name in journal_files(mta, "segment."))
 
 
 def test_a_crash_that_loses_queue_files_loses_no_mail(suite, sink):

@@ -53,6 +53,7 @@ net::Task<bool> take_message(Shared& shared, ipc::Channel& channel, clients::Cle
   const auto told = co_await channel.send(opened, within(timeout));
   if (!told) { co_return false; }
   if (!created) { co_return true; }
+  shared.committer.prepare();
   Message& message = **created;
   for (;;) {
     const auto frame = co_await channel.receive(within(timeout));

@@ -38,8 +38,12 @@ net::Task<Result<>> MessageCommitter::sync_file(MessageWriter& writer) {
   co_return durable;
 }
 
-net::Task<Result<>> MessageCommitter::commit(MessageWriter& writer, ArrivalTime arrival, journal::Place place) {
+void MessageCommitter::prepare() {
   if (open_) { journal_ = std::exchange(open_, nullptr)(); }
+}
+
+net::Task<Result<>> MessageCommitter::commit(MessageWriter& writer, ArrivalTime arrival, journal::Place place) {
+  prepare();
   if (!journal_ || writer.offset() > static_cast<std::int64_t>(journal::kContentOctetsLimit)) {
     auto synced = co_await sync_file(writer);
     co_return synced;

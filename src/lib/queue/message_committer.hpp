@@ -19,6 +19,8 @@ class MessageCommitter {
   /// With a journal in `directory`. `options.post` and `options.warn` are set here.
   MessageCommitter(net::EventLoop& loop, QueueDirectory directory, journal::Journal::Options options);
 
+  /// A message is coming: the journal is opened, so that its first segment may be there in time. Optional, idempotent.
+  void prepare();
   /// When this succeeds the message is accepted: durable, complete, the queue's. After an error the caller removes the
   /// file (MessageWriter::discard); it will not be recovered. Cannot be cancelled. `arrival` is what the file's record
   /// T says.
