@@ -1,6 +1,8 @@
 #include "qmgr/intake.hpp"
 
-#include "base/sys.hpp"
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "log/log.hpp"
 
 namespace stagepost::qmgr {
@@ -46,18 +48,19 @@ std::optional<Candidate> Intake::step(Walk& walk, std::chrono::system_clock::tim
   }
   const auto now_seconds = std::chrono::system_clock::to_time_t(now);
   for (std::size_t looked_at = 0; looked_at < kEntriesPerTurn; ++looked_at) {
-    const auto entry = walk.scan->next();
+    const auto entry = walk.scan->next_seen();
     if (!entry) { log::warning("scan of {}: {}", queue::to_string(walk.queue), entry.error().message()); }
     if (!entry || !*entry) {
       walk.scan.reset();
       return std::nullopt;
     }
+    struct stat status{};
+    const int found = ::fstatat((*entry)->directory_fd, (*entry)->name, &status, AT_SYMLINK_NOFOLLOW);
+    if (found != 0 || !S_ISREG(status.st_mode)) { continue; }               // gone, or not ours
+    if ((status.st_mode & S_IXUSR) == 0) { continue; }                      // still being written
+    if (!walk.ignore_times && status.st_mtime > now_seconds) { continue; }  // its time has not come
     auto id = queue::QueueId::parse((*entry)->name);
     if (!id) { continue; }
-    const auto status = sys::lstat((*entry)->path);
-    if (!status || !S_ISREG(status->st_mode)) { continue; }                  // gone, or not ours
-    if ((status->st_mode & S_IXUSR) == 0) { continue; }                      // still being written
-    if (!walk.ignore_times && status->st_mtime > now_seconds) { continue; }  // its time has not come
     return Candidate{.id = std::move(*id), .from = walk.queue, .scanned = true, .flushed = walk.ignore_times};
   }
   return std::nullopt;

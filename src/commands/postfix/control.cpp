@@ -2,6 +2,7 @@
 #include "commands/postfix/control.hpp"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <signal.h>
 #include <sys/stat.h>
@@ -45,7 +46,9 @@ class Control {
   int abort();
   int reload();
   int status();
-  int check();
+  /// Old left-overs of crashes can wait until the mail system runs; names of queue files cannot.
+  enum class Leftovers : std::uint8_t { purge, keep };
+  int check(Leftovers leftovers);
   void prepare_chroot() const;
   int flush();
   int set_permissions();
@@ -98,7 +101,7 @@ std::vector<std::string> Control::master_command(const std::string& mode) const 
   return command;
 }
 
-int Control::check() {
+int Control::check(Leftovers leftovers) {
   for (const char* name : {"/main.cf", "/master.cf"}) {
     const std::string path = config_->config_directory() + name;
     if (!sys::stat(path)) {
@@ -125,7 +128,9 @@ int Control::check() {
   for (const std::string& warning : broken_rules(*rules, *config_)) { say_.warning(warning); }
   // Queue files whose name does not fit their inode (restored from a backup), and left-overs of a crash.
   const std::string postsuper = config_->text("command_directory") + "/postsuper";
-  return sys::stat(postsuper) ? run_program({postsuper}) : 0;
+  if (!sys::stat(postsuper)) { return 0; }
+  return run_program(leftovers == Leftovers::purge ? std::vector{postsuper}
+                                                   : std::vector<std::string>{postsuper, "-s"});
 }
 
 /// A failure costs look-ups through the C library only, so the mail system starts all the same.
@@ -153,7 +158,8 @@ int Control::start(bool foreground) {
     return 1;
   }
   prepare_chroot();  // before the check, which would find old copies; again below when it makes the queue directory
-  if (check() != 0) {
+  // As process 1 of a container, this one must not leave a child to master.
+  if (check(foreground ? Leftovers::purge : Leftovers::keep) != 0) {
     say_.fatal("Postfix integrity check failed!");
     return 1;
   }
@@ -167,6 +173,12 @@ int Control::start(bool foreground) {
   if (run_program(master_command("-w")) != 0) {
     say_.fatal("mail system startup failed");
     return 1;
+  }
+  // It looks at each file of the queue, which may take seconds.
+  const std::string postsuper = config_->text("command_directory") + "/postsuper";
+  if (sys::stat(postsuper)) {
+    const auto left = sys::leave_program({postsuper, "-p"});
+    if (!left) { say_.warning(left.error().message()); }
   }
   return 0;
 }
@@ -324,7 +336,7 @@ int Control::execute(Command command) {
     case Command::status:
       return status();
     case Command::check:
-      return check();
+      return check(Leftovers::purge);
     case Command::flush:
       return flush();
     case Command::set_permissions:

@@ -29,7 +29,7 @@ using queue::QueueName;
 constexpr std::string_view kPending = "#FIX";
 constexpr std::size_t kShortestName = 6;
 constexpr int kRepairPasses = 3;
-constexpr std::size_t kEntriesAtATime = 256;
+constexpr std::size_t kFilesInAReport = 64;
 /// Walks find their files in memory, as a rule: as many as can compute.
 constexpr std::size_t kWalkThreads = 8;
 /// Of a directory without subdirectories: its entry above, and the one in itself.
@@ -74,9 +74,9 @@ void Maintenance::warn(std::string_view text) {
   reporter_.warning(text);
 }
 
-void Maintenance::file_seen() {
+void Maintenance::files_seen(std::size_t count) {
   const std::scoped_lock lock(reports_);
-  reporter_.file_seen();
+  for (; count > 0; --count) { reporter_.file_seen(); }
 }
 
 Result<std::vector<queue::QueueScan::Entry>> Maintenance::read_entries(queue::QueueScan& scan, std::size_t most) {
@@ -84,7 +84,7 @@ Result<std::vector<queue::QueueScan::Entry>> Maintenance::read_entries(queue::Qu
   while (entries.size() < most) {
     SP_TRY(auto entry, scan.next());
     if (!entry) { break; }
-    file_seen();
+    files_seen(1);
     entries.push_back(*std::move(entry));
   }
   return entries;
@@ -218,7 +218,7 @@ Result<> Maintenance::apply_to_all(Action action, const std::vector<QueueName>& 
     for (;;) {
       SP_TRY(const auto entry, scan.next());
       if (!entry) { break; }
-      file_seen();
+      files_seen(1);
       if (const auto id = message_to_change(queue, *entry)) { static_cast<void>(perform(action, {*id, queue}, false)); }
     }
   }
@@ -253,19 +253,19 @@ void Maintenance::purge_nursery(std::int64_t now) {
   }
 }
 
-void Maintenance::purge_leftover(const queue::QueueScan::Entry& entry, std::int64_t now) {
-  if (!is_message_name(entry.name)) { return; }
-  const auto status = sys::lstat(entry.path);
-  if (!status || !S_ISREG(status->st_mode) || is_complete(*status)) { return; }
-  if (status->st_mtime + kLeftoverSeconds < now) { static_cast<void>(moved(sys::unlink(entry.path), "purge")); }
+void Maintenance::purge_leftover(const queue::QueueScan& scan, const queue::QueueScan::Seen& seen, std::int64_t now) {
+  if (!is_message_name(seen.name)) { return; }
+  struct stat status{};
+  if (::fstatat(seen.directory_fd, seen.name, &status, AT_SYMLINK_NOFOLLOW) != 0) { return; }
+  if (!S_ISREG(status.st_mode) || is_complete(status) || status.st_mtime + kLeftoverSeconds >= now) { return; }
+  static_cast<void>(moved(sys::unlink(scan.entry(seen).path), "purge"));
 }
 
 Result<> Maintenance::purge(const std::vector<QueueName>& queues, std::int64_t now) {
   if (contains(queues, incoming)) { purge_nursery(now); }
   for (const auto queue : queues) {
     if (!holds_messages(queue)) { continue; }
-    queue::QueueScan scan(directory_, queue);
-    SP_TRY(for_each_entry(scan, [&](const queue::QueueScan::Entry& entry) { purge_leftover(entry, now); }));
+    SP_TRY(for_each_file(queue, [&](const auto& scan, const auto& seen) { purge_leftover(scan, seen, now); }));
   }
   return {};
 }
@@ -383,30 +383,50 @@ void Maintenance::remove_directories(QueueName queue) {
   }
 }
 
-Result<> Maintenance::for_each_entry(queue::QueueScan& scan,
-                                     const std::function<void(const queue::QueueScan::Entry&)>& look) {
+Result<> Maintenance::walk(queue::QueueScan& scan, const Look& look) {
+  std::size_t seen_files = 0;
+  const auto report = [&] { files_seen(std::exchange(seen_files, 0)); };
+  for (;;) {
+    SP_TRY(const auto seen, scan.next_seen());
+    if (!seen) { break; }
+    look(scan, *seen);
+    if (++seen_files == kFilesInAReport) { report(); }
+  }
+  report();
+  return {};
+}
+
+Result<> Maintenance::for_each_file(QueueName queue, const Look& look) {
+  std::vector<std::string> directories;
+  queue::QueueScan top(directory_, queue);
+  top.leave_directories_to(directories);
+  SP_TRY(walk(top, look));
   Result<> status;
+  std::mutex of_status;
   share_work(
       processors(kWalkThreads),
-      [&]() -> std::optional<std::vector<queue::QueueScan::Entry>> {
-        auto entries = read_entries(scan, kEntriesAtATime);
-        if (!entries) { status = std::unexpected(entries.error()); }
-        if (!entries || entries->empty()) { return std::nullopt; }
-        return *std::move(entries);
+      [&]() -> std::optional<std::string> {
+        if (directories.empty()) { return std::nullopt; }
+        std::string path = std::move(directories.back());
+        directories.pop_back();
+        return path;
       },
-      [&](const std::vector<queue::QueueScan::Entry>& entries) {
-        for (const auto& entry : entries) { look(entry); }
+      [&](const std::string& path) {
+        queue::QueueScan scan(directory_, queue, path);
+        auto walked = walk(scan, look);
+        const std::scoped_lock lock(of_status);
+        if (!walked && status) { status = std::move(walked); }
       });
   return status;
 }
 
 // Nothing is to be done for the file. The inode is the directory's, which may be wrong only on stacked file systems;
 // then stat(2) decides.
-bool Maintenance::is_in_order(QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check) const {
-  const auto id = QueueId::parse(entry.name);
-  if (!id || entry.hash_path != directory_.hash_path(queue, *id)) { return false; }
+bool Maintenance::is_in_order(QueueName queue, const queue::QueueScan::Seen& seen, NameCheck check) const {
+  const auto id = QueueId::parse(seen.name);
+  if (!id || seen.hash_path != directory_.hash_path(queue, *id)) { return false; }
   if (!holds_messages(queue)) { return true; }
-  return is_message_name(entry.name) && (check == NameCheck::none || right_name(*id, entry.inode, check) == *id);
+  return id->str().size() >= kShortestName && (check == NameCheck::none || right_name(*id, seen.inode, check) == *id);
 }
 
 Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck check,
@@ -416,15 +436,14 @@ Result<> Maintenance::repair(const std::vector<QueueName>& queues, NameCheck che
   another_pass_ = true;
   for (int pass = 0; pass < kRepairPasses && std::exchange(another_pass_, false); ++pass) {
     for (const auto queue : queues) {
-      queue::QueueScan scan(directory_, queue);
-      SP_TRY(for_each_entry(scan, [&](const queue::QueueScan::Entry& entry) {
-        if (is_in_order(queue, entry, check)) {
-          if (purge_at && pass == 0 && holds_messages(queue)) { purge_leftover(entry, *purge_at); }
+      SP_TRY(for_each_file(queue, [&](const auto& scan, const auto& seen) {
+        if (is_in_order(queue, seen, check)) {
+          if (purge_at && pass == 0 && holds_messages(queue)) { purge_leftover(scan, seen, *purge_at); }
           return;
         }
         const std::scoped_lock lock(changes_);
         all_in_order = false;
-        repair_file(queue, entry, check, pass == 0);
+        repair_file(queue, scan.entry(seen), check, pass == 0);
       }));
     }
   }

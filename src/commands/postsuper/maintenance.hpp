@@ -74,7 +74,7 @@ class Maintenance {
 
  private:
   void purge_nursery(std::int64_t now);
-  void purge_leftover(const queue::QueueScan::Entry& entry, std::int64_t now);
+  void purge_leftover(const queue::QueueScan& scan, const queue::QueueScan::Seen& seen, std::int64_t now);
   struct Found {
     queue::QueueId id;
     queue::QueueName queue;
@@ -101,10 +101,11 @@ class Maintenance {
   [[nodiscard]] std::optional<Found> find(const queue::QueueId& id, const std::vector<queue::QueueName>& queues) const;
   [[nodiscard]] bool perform(Action action, const Found& found, bool by_id);
   [[nodiscard]] bool expire(const Found& found);
-  /// Calls `look` from several threads.
-  [[nodiscard]] Result<> for_each_entry(queue::QueueScan& scan,
-                                        const std::function<void(const queue::QueueScan::Entry&)>& look);
-  [[nodiscard]] bool is_in_order(queue::QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check) const;
+  using Look = std::function<void(const queue::QueueScan&, const queue::QueueScan::Seen&)>;
+  /// Calls `look` for each file of the queue, from several threads where it has hash directories.
+  [[nodiscard]] Result<> for_each_file(queue::QueueName queue, const Look& look);
+  [[nodiscard]] Result<> walk(queue::QueueScan& scan, const Look& look);
+  [[nodiscard]] bool is_in_order(queue::QueueName queue, const queue::QueueScan::Seen& seen, NameCheck check) const;
   void repair_file(queue::QueueName queue, const queue::QueueScan::Entry& entry, NameCheck check, bool first_pass);
   [[nodiscard]] queue::QueueId right_name(const queue::QueueId& id, ino_t inode, NameCheck check) const;
   bool rename_with_logs(queue::QueueName queue, const std::string& from, const queue::QueueId& old_id,
@@ -117,7 +118,7 @@ class Maintenance {
   /// True if it worked; a file that has gone is no reason for a warning.
   bool moved(const Result<>& result, std::string_view what);
   void warn(std::string_view text);
-  void file_seen();
+  void files_seen(std::size_t count);
   [[nodiscard]] bool journal_in_use();
   void forget_in_journal(const std::string& path, const queue::QueueId& id, queue::journal::CompletionKind kind);
 

@@ -1,6 +1,8 @@
+#include <array>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/deadline.hpp"
@@ -13,6 +15,7 @@
 #include "base/subprocess.hpp"
 #include "base/sys.hpp"
 #include "base/text.hpp"
+#include "base/unique_fd.hpp"
 
 namespace stagepost {
 namespace {
@@ -112,6 +115,29 @@ TEST(Sys, ReplaceFileIsReadBackAndLimited) {
   EXPECT_EQ(sys::list_directory(directory).value(), std::vector<std::string>{"file"});
   ASSERT_TRUE(sys::unlink(path));
   ::rmdir(directory);
+}
+
+TEST(Subprocess, LeavesAProgramWithoutTerminalAndWithLowPriority) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe2(ends.data(), 0), 0);
+  const unique_fd reader(ends[0]);
+  unique_fd writer(ends[1]);
+  // The policy is the 41st field of stat (5: SCHED_IDLE); it is set once the program runs.
+  const std::string report = fmt::format(
+      "while [ $(cut -d' ' -f41 /proc/self/stat) != 5 ]; do :; done; read x; echo $? $(readlink /proc/$$/fd/2) >&{}",
+      ends[1]);
+  ASSERT_TRUE(sys::leave_program({"/bin/sh", "-c", report}));
+  writer.reset();
+  std::string told;
+  std::array<char, 200> chunk;
+  for (;;) {
+    const auto got = sys::read(reader.get(), chunk);
+    ASSERT_TRUE(got);
+    if (*got == 0) { break; }
+    told.append(chunk.data(), *got);
+  }
+  EXPECT_EQ(told, "1 /dev/null\n");
+  EXPECT_FALSE(sys::leave_program({"/nonexistent/program"}));
 }
 
 TEST(Subprocess, TellsTheExitStatusAndPassesEnvironment) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
 #include <string_view>
 #include <sys/wait.h>
@@ -91,6 +93,26 @@ Result<int> run_program(const std::vector<std::string>& command, const Environme
   ::posix_spawnattr_destroy(&attributes);
   if (failed != 0) { return errno_failure(failed, "execute " + words.front()); }
   return signals.wait_for(pid);
+}
+
+Result<> leave_program(const std::vector<std::string>& command) {
+  SP_ASSERT(!command.empty());
+  std::vector<std::string> words = command;
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  posix_spawn_file_actions_t files;
+  ::posix_spawn_file_actions_init(&files);
+  for (int fd = 0; fd < 3; ++fd) { ::posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0); }
+  pid_t pid = -1;
+  const int failed =
+      ::posix_spawnp(&pid, words.front().c_str(), &files, &attributes, pointers_to(words).data(), environ);
+  ::posix_spawn_file_actions_destroy(&files);
+  ::posix_spawnattr_destroy(&attributes);
+  if (failed != 0) { return errno_failure(failed, "execute " + words.front()); }
+  const sched_param none{};
+  ::sched_setscheduler(pid, SCHED_IDLE, &none);
+  return {};
 }
 
 Error replace_program(const std::vector<std::string>& command) {

@@ -16,6 +16,10 @@ using EnvironmentChanges = std::vector<std::pair<std::string, std::string>>;
 /// a terminal reach it anyway: the caller always lives to clean up. Error: the program could not be started.
 [[nodiscard]] Result<int> run_program(const std::vector<std::string>& command, const EnvironmentChanges& changes = {});
 
+/// Starts `command` and leaves it to itself, in a session of its own, with /dev/null as its three standard descriptors
+/// and the scheduling policy SCHED_IDLE: for a caller that ends soon. Error: the program could not be started.
+[[nodiscard]] Result<> leave_program(const std::vector<std::string>& command);
+
 /// Replaces this process by `command`. Returns only on failure.
 [[nodiscard]] Error replace_program(const std::vector<std::string>& command);
 

@@ -170,7 +170,8 @@ Result<> QueueDirectory::sync(QueueName queue, const QueueId& id) const {
   return sys::fsync(directory.get());
 }
 
-QueueScan::QueueScan(const QueueDirectory& directory, QueueName queue) : top_(directory.path(queue)) {}
+QueueScan::QueueScan(const QueueDirectory& directory, QueueName queue, std::string hash_path)
+    : top_(directory.path(queue)), start_(std::move(hash_path)) {}
 
 Result<> QueueScan::enter(const std::string& hash_path) {
   const std::string name = hash_path.empty() ? top_ : top_ + '/' + hash_path;
@@ -185,10 +186,22 @@ Result<> QueueScan::enter(const std::string& hash_path) {
   return {};
 }
 
+QueueScan::Entry QueueScan::entry(const Seen& seen) const {
+  Entry entry{.name = seen.name, .path = top_, .hash_path = std::string(seen.hash_path), .inode = seen.inode};
+  entry.path.append(1, '/').append(seen.hash_path).append(entry.name);
+  return entry;
+}
+
 Result<std::optional<QueueScan::Entry>> QueueScan::next() {
+  SP_TRY(const auto seen, next_seen());
+  if (!seen) { return std::nullopt; }
+  return entry(*seen);
+}
+
+Result<std::optional<QueueScan::Seen>> QueueScan::next_seen() {
   if (!started_) {
     started_ = true;
-    SP_TRY(enter(""));
+    SP_TRY(enter(start_));
   }
   while (!levels_.empty()) {
     auto& level = levels_.back();
@@ -199,13 +212,21 @@ Result<std::optional<QueueScan::Entry>> QueueScan::next() {
       levels_.pop_back();
       continue;
     }
-    std::string name = found->d_name;
-    if (name.starts_with('.')) { continue; }
-    std::string path = top_ + '/' + level.hash_path + name;
-    SP_TRY(const bool directory, is_directory(path, found->d_type));
-    if (!directory) { return Entry{std::move(name), std::move(path), level.hash_path, found->d_ino}; }
-    if (is_hash_directory(name) && levels_.size() <= kMaxHashDepth) {
-      const std::string below = level.hash_path + name + '/';
+    if (found->d_name[0] == '.') { continue; }
+    const Seen seen{.name = found->d_name,
+                    .hash_path = level.hash_path,
+                    .inode = found->d_ino,
+                    .directory_fd = ::dirfd(level.directory.get())};
+    if (found->d_type == DT_REG) { return seen; }
+    SP_TRY(const bool directory, is_directory(entry(seen).path, found->d_type));
+    if (!directory) { return seen; }
+    const std::string below = level.hash_path + found->d_name + '/';
+    // The levels above the start count as well.
+    const auto depth = static_cast<std::size_t>(std::ranges::count(below, '/'));
+    if (!is_hash_directory(found->d_name) || depth > kMaxHashDepth) { continue; }
+    if (left_ != nullptr) {
+      left_->push_back(below);
+    } else {
       SP_TRY(enter(below));
     }
   }

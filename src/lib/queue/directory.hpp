@@ -83,11 +83,26 @@ class QueueScan {
     /// As the directory has it; on a stacked file system stat(2) may say something else.
     ino_t inode = 0;
   };
-  QueueScan(const QueueDirectory& directory, QueueName queue);
+  /// The same where it lies; no memory of its own.
+  struct Seen {
+    const char* name = nullptr;  ///< Valid until the next step.
+    std::string_view hash_path;  ///< As above, valid until the next step.
+    ino_t inode = 0;
+    int directory_fd = -1;  ///< Of the directory that `name` is in.
+  };
+  QueueScan(const QueueDirectory& directory, QueueName queue) : QueueScan(directory, queue, {}) {}
+  /// A walk through the part of the queue that is below `hash_path` ("A/").
+  QueueScan(const QueueDirectory& directory, QueueName queue, std::string hash_path);
+
+  /// Directories are not entered from now on: hash paths for walks of their own go to `paths`, which outlives the scan.
+  void leave_directories_to(std::vector<std::string>& paths) { left_ = &paths; }
 
   /// The next plain name, nullopt at the end. Subdirectories with names of one character are entered, to kMaxHashDepth;
   /// other directories are skipped.
   [[nodiscard]] Result<std::optional<Entry>> next();
+  /// Likewise, for who seldom needs a path.
+  [[nodiscard]] Result<std::optional<Seen>> next_seen();
+  [[nodiscard]] Entry entry(const Seen& seen) const;
 
  private:
   struct CloseDirectory {
@@ -100,7 +115,9 @@ class QueueScan {
   [[nodiscard]] Result<> enter(const std::string& hash_path);
 
   std::string top_;
+  std::string start_;  // hash path
   std::vector<Level> levels_;
+  std::vector<std::string>* left_ = nullptr;
   bool started_ = false;
 };
 
