@@ -220,6 +220,17 @@ def test_the_mode_is_the_one_that_was_asked_for(trace):
     assert bool(segments) == trace["journal"]
 
 
+def test_whoever_sent_the_message_is_answered_before_the_queue_manager_is_told(trace):
+    if trace["mta"].suite.is_postfix:
+        pytest.skip("an order of ours")
+    for message_id in trace["ids"]:
+        sent = [c for c in trace["calls"] if c.name == "sendto"]
+        told = next(c for c in sent if f'"N{message_id}' in c.arguments)
+        complete = next(c for c in trace["calls"] if c.name == "fchmod" and c.result == 0 and os.path.basename(c.path or "") == message_id)
+        before = [c for c in sent if c.pid == told.pid and c.started < told.started][-1]
+        assert before.started > complete.ended and message_id not in before.arguments, f"{message_id}: {before.arguments}"
+
+
 def test_a_new_segment_is_stored_in_small_pieces(trace):
     """Several MiB at once would keep the disk from those who wait for a sync."""
     if not trace["journal"]:

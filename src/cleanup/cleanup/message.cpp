@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
@@ -402,8 +403,12 @@ net::Task<CleanupResult> Message::commit() {
   const Result<> durable = co_await shared_.committer.commit(writer_, to_arrival(open_.arrival), place);
   if (!durable) { co_return disk_failure(durable.error()); }
   result_.size_bytes = sink_.size_bytes();
-  if (!has_flag(clients::kCleanupHold)) { co_await shared_.qmgr.message_arrived(queue_id()); }
+  arrived_ = !has_flag(clients::kCleanupHold);
   co_return result_;
+}
+
+net::Task<> Message::announce() {
+  if (std::exchange(arrived_, false)) { co_await shared_.qmgr.message_arrived(queue_id()); }
 }
 
 net::Task<bool> Message::bounce_to_sender(const CleanupResult& why) {

@@ -45,6 +45,8 @@ class Message {
   [[nodiscard]] net::Task<> add_content(std::string_view bytes);
   /// Finishes the file and makes it durable. Status::ok only after that.
   [[nodiscard]] net::Task<clients::CleanupResult> finish(clients::CleanupEnd orders);
+  /// After finish(): tells the queue manager, if there is something to tell.
+  [[nodiscard]] net::Task<> announce();
 
  private:
   Message(Shared& shared, clients::CleanupOpen open, queue::MessageWriter writer);
@@ -85,6 +87,7 @@ class Message {
   std::int64_t content_octets_ = 0;  // of the content segment, as SizeRecord counts
   std::int64_t size_flags_ = 0;
   bool eight_bit_recipient_ = false;
+  bool arrived_ = false;  // in incoming, and the queue manager has not been told
   clients::CleanupResult result_;
 };
 

@@ -78,6 +78,8 @@ net::Task<bool> take_message(Shared& shared, ipc::Channel& channel, clients::Cle
       CleanupResult result{.status = CleanupResult::Status::aborted};
       if (end->commit) { result = co_await message.finish(std::move(*end)); }
       const auto sent = co_await channel.send(result, within(timeout));
+      // The client first: the queue manager begins to work at once, and may be given this CPU for it.
+      co_await message.announce();
       co_return sent.has_value();
     } else {
       log::warning("{}: unexpected message type {}", message.queue_id(), frame->type);
