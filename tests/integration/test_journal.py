@@ -111,7 +111,7 @@ def test_the_first_segment_is_made_while_the_first_message_is_coming(suite, sink
         assert client.mail("from@origin.test")[0] == 250 and client.rcpt("to@remote.test")[0] == 250
         wait_for_segment(mta)
         assert client.data("Subject: first\r\n\r\ntext\r\n")[0] == 250
-    sink.wait_for_recipient("to@remote.test")
+        sink.wait_for_recipient("to@remote.test")
 
 
 def test_a_crash_that_loses_queue_files_loses_no_mail(suite, sink):
