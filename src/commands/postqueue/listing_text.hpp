@@ -26,6 +26,8 @@ class TextListing final : public clients::ListingSink {
   IdColumn ids_;
   std::string buffer_;
   std::string reason_;  // the last one shown for this message
+  std::string date_;
+  std::int64_t date_of_ = 0;  // the time that date_ shows
   std::int64_t bytes_ = 0;
   std::int64_t messages_ = 0;
 };
