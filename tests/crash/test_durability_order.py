@@ -143,7 +143,7 @@ def trace(request, suite, tmp_path_factory):
                                     env=environment, timeout=60, check=False).returncode for n in range(3)]
             mta.wait_empty()
             log = mta.log
-            log.refresh()
+            log.settle()
         finally:
             tracer.terminate()
             tracer.wait(20)

@@ -1,6 +1,11 @@
 """The log of one message's life, line by line: what log analysers parse."""
 
 import re
+import signal
+import subprocess
+
+from support import procs
+from support.waiting import SCALE
 
 CLIENT = r"(?:localhost|unknown)\[127\.0\.0\.1\]"
 DELAYS = r"delay=[\d.]+, delays=[\d.]+/[\d.]+/[\d.]+/[\d.]+"
@@ -34,7 +39,7 @@ def test_the_life_of_a_relayed_message(mta, sink, unique):
 
 def test_every_line_has_the_syslog_form(mta, unique):
     mta.wait_removed(mta.submit(f"{unique('form')}@remote.test"))
-    mta.log.refresh()
+    mta.log.settle()
     shape = re.compile(r"^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ [\w/.-]+\[\d+\]: \S")
     assert [line for line in mta.log.raw if not shape.match(line)] == []
 
@@ -83,6 +88,19 @@ def test_same_message_to_several_classes_logs_each_recipient(mta, me, unique):
     assert mta.log.find(rf"{message_id}: from=<sender@example\.test>, size=\d+, nrcpt=4 \(queue active\)", since=mark)
 
 
+ORDER = ["client=", "message-id=", "from=", "status=sent", "removed"]
+
+
+def orders(mta):
+    """{queue id: what its lines say, in the order of the log}"""
+    found = {}
+    for line in mta.log.parsed():
+        match = re.match(r"(\w+): .*?(client=|message-id=|from=|status=sent|removed)", line.text)
+        if match and line.program != "postfix/postlog":
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
 def test_lines_of_a_message_stand_in_the_order_of_its_way(make_instance, make_sink):
     """Log readers forget a message at "removed"; what its agents said must stand before that."""
     sink = make_sink()
@@ -90,8 +108,56 @@ def test_lines_of_a_message_stand_in_the_order_of_its_way(make_instance, make_si
     ids = [mta.submit(f"order{n}@remote.test") for n in range(40)]
     mta.wait_empty()
     mta.log.wait(rf"{ids[-1]}: removed$")
-    lines = mta.log.raw
+    found = orders(mta)
     for queue_id in ids:
-        words = [next(word for word in ("client=", "message-id=", "from=", "status=sent", "removed") if word in line)
-                 for line in lines if f" {queue_id}: " in line]
-        assert words == ["client=", "message-id=", "from=", "status=sent", "removed"], queue_id
+        assert found[queue_id] == ORDER, queue_id
+
+
+def test_the_order_holds_while_many_sessions_run(make_instance, make_sink, only_stagepost, suite):
+    """Processes send their lines late and many together; postlogd puts them in order by their times. A process that does not get the
+    CPU for longer than postlogd waits is allowed for, once in a hundred messages."""
+    sink = make_sink()
+    mta = make_instance(relayhost=sink.nexthop)
+    count = 600
+    subprocess.run([suite.program("smtp-source"), "-s", "30", "-m", str(count), "-l", "2000", "-f", "from@origin.test", "-t", "to@remote.test",
+                    f"127.0.0.1:{mta.port()}"], check=True, timeout=60 * SCALE, capture_output=True)
+    mta.wait_empty(60)
+    mta.log.wait(r": removed$", count=count)
+    found = orders(mta)
+    assert len(found) == count and all(sorted(words) == sorted(ORDER) for words in found.values())
+    wrong = {queue_id: words for queue_id, words in found.items() if words != ORDER}
+    assert len(wrong) <= count // 100, f"{len(wrong)} of {count}: {dict(list(wrong.items())[:5])}"
+
+
+def test_a_crash_takes_no_line_along(make_instance, only_stagepost):
+    """What a process has collected is sent by the handler of the signal that ends it."""
+    mta = make_instance()
+    with mta.smtp() as client:
+        client.ehlo()
+        smtpd = mta.daemons("smtpd")
+        client.expect(250, "MAIL FROM:<crash@origin.test>")
+        client.command("RCPT TO:<nosuch@local.test>")
+        for pid in smtpd:
+            procs.send(pid, signal.SIGSEGV)
+    mta.log.wait(r"NOQUEUE: reject: RCPT from .*<nosuch@local\.test>")
+    mta.log.wait(r"killed by signal 11|signal 11")
+
+
+def test_stop_and_reload_lose_no_line(make_instance, make_sink, only_stagepost):
+    sink = make_sink()
+    mta = make_instance(relayhost=sink.nexthop)
+    ids = []
+    for end in (mta.reload, mta.stop) * 3:
+        mark = mta.log.mark()
+        ids.append(mta.submit("last@remote.test"))
+        end()
+        if end == mta.stop:
+            lines = [line.text for line in mta.log.parsed(mark)]
+            assert any(text.startswith("disconnect from ") for text in lines), lines
+            assert "terminating on signal 15" in lines, lines
+            mta.start()
+    mta.wait_empty()
+    mta.log.wait(rf"{ids[-1]}: removed$")
+    found = orders(mta)
+    # A message that was under way when the system stopped is taken up again ("from=" twice).
+    assert all(set(found[queue_id]) == set(ORDER) for queue_id in ids), found

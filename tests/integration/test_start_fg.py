@@ -145,5 +145,5 @@ def test_init_mode_is_for_process_1_only(make_instance):
     done = subprocess.run([os.path.join(mta.suite.daemon_directory, "master"), "-i", "-c", str(mta.config)], env=mta.environment(),
                           capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
-    mta.log.refresh()
+    mta.log.settle()
     assert "-i is allowed only for PID 1 process" in done.stderr + "\n".join(mta.log.raw)

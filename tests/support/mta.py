@@ -155,7 +155,7 @@ class Instance:
         self.extra_services = list(extra_services)
         self.owner = mail_owner()
         self.user = recipient_user()
-        self.log = LogFollower(self.directory / "mail.log")
+        self.log = LogFollower(self.directory / "mail.log", None if self.suite.is_postfix else self.queue / "public" / "postlog")
         self.main = self._defaults()
         if "relayhost" in main:
             self.main["default_transport"] = "smtp"

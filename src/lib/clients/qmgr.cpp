@@ -49,7 +49,6 @@ net::Task<Result<>> QmgrClient::send(std::string bytes) {
     }
     // The stream is borrowed for the write: a short one that a socket buffer takes whole, so tasks do not interleave.
     auto stream = std::exchange(stream_, nullptr);
-    log::flush();  // as ipc::Channel does
     const auto written = co_await stream->write_all(bytes, deadline);
     if (written) {
       stream_ = std::move(stream);

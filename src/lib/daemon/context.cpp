@@ -7,6 +7,7 @@
 
 #include "base/defer.hpp"
 #include "daemon/context_impl.hpp"
+#include "log/batch.hpp"
 #include "log/log.hpp"
 
 namespace stagepost::daemon {
@@ -51,6 +52,7 @@ Context::Impl::Impl(const Options& program, Arguments parsed, config::SnapshotPt
       gate(effective_kind(program, arguments), board.page().quota.load(),
            use_limit(program, effective_kind(program, arguments), *normal_config)),
       changed(loop),
+      line_collected(loop),
       background(loop, std::string(program.name) + " background", SIZE_MAX),
       acceptors(loop, std::string(program.name) + " accept", SIZE_MAX),
       session_tasks(loop, std::string(program.name) + " session", SIZE_MAX),
@@ -67,6 +69,7 @@ void Context::Impl::start_control(Context&) {
   control.spawn(read_status());
   if (options.lifetime == Lifetime::on_demand) { control.spawn(watch_idle()); }
   control.spawn(watchdog(normal_config->seconds("daemon_timeout")));
+  control.spawn(send_log_lines());
 }
 
 bool Context::Impl::idle() const {
@@ -223,6 +226,20 @@ net::Task<> Context::Impl::watchdog(std::chrono::seconds timeout) {
       ::alarm(0);
       co_return;
     }
+  }
+}
+
+net::Task<> Context::Impl::send_log_lines() {
+  for (;;) {
+    while (!lines_wait) {
+      const auto woken = co_await line_collected.wait(Deadline::never());
+      if (!woken) { co_return; }
+    }
+    // One timer for all lines of these milliseconds. What is logged from here on asks again.
+    lines_wait = false;
+    const auto slept = co_await net::sleep_until(within(log::kCollectTime));
+    log::flush();
+    if (!slept) { co_return; }
   }
 }
 

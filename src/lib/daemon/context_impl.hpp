@@ -44,6 +44,9 @@ struct Context::Impl {
   SessionGate gate;
   /// Anything that acceptors, the idle timer or serve_* wait for has changed.
   net::Event changed;
+  /// The log has collected a first line.
+  net::Event line_collected;
+  bool lines_wait = false;
 
   bool stress = false;
   bool contended = false;  ///< the service can't start another process
@@ -88,6 +91,7 @@ struct Context::Impl {
   void send(const ipc::StatusMessage& message);
   net::Task<> watch_idle();
   net::Task<> watchdog(std::chrono::seconds timeout);
+  net::Task<> send_log_lines();
   net::Task<> end_sessions_after_grace();
 
   net::Task<> accept_clients(Context& context, std::size_t index, const SessionHandler& handler);

@@ -12,6 +12,7 @@
 
 #include "base/sys.hpp"
 #include "daemon/daemon.hpp"
+#include "log/batch.hpp"
 #include "log/log.hpp"
 
 namespace stagepost::daemon {
@@ -83,8 +84,13 @@ net::Task<Result<>> serve(Context& context) {
   if (context.service_type() == "unix-dgram") {
     // Stands in for postlogd: the prepared descriptor is the log file.
     const int file = std::any_cast<std::shared_ptr<unique_fd>>(context.prepared())->get();
-    auto served = co_await context.serve_datagrams([file](std::span<const std::string_view> lines) {
-      for (const std::string_view line : lines) { static_cast<void>(sys::write_all(file, std::string(line) + "\n")); }
+    auto served = co_await context.serve_datagrams([file](std::span<const std::string_view> datagrams) {
+      for (const std::string_view datagram : datagrams) {
+        log::BatchReader lines(datagram);
+        while (const auto line = lines.next()) {
+          static_cast<void>(sys::write_all(file, std::string(line->text) + "\n"));
+        }
+      }
     });
     co_return served;
   }

@@ -125,7 +125,12 @@ Result<> start_and_serve(const Options& options, Arguments arguments, Serve serv
   ::fcntl(ipc::kStatusFd, F_SETFD, FD_CLOEXEC);
   impl.loop.on_signal(SIGTERM, [&impl] { impl.begin_shutdown(); });
   impl.loop.on_signal(SIGINT, [&impl] { impl.begin_shutdown(); });
-  log::collect([&impl] { impl.loop.post(log::flush); });
+  log::collect([&impl] {
+    impl.loop.post([&impl] {
+      impl.lines_wait = true;
+      impl.line_collected.notify_all();
+    });
+  });
   const Defer stop_collecting([] { log::collect({}); });
   Result<> outcome;
   impl.loop.run_task(live(context, impl, serve, outcome));

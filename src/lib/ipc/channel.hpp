@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "ipc/frame.hpp"
-#include "log/log.hpp"
 #include "net/buffered_stream.hpp"
 
 namespace stagepost::ipc {
@@ -25,12 +24,7 @@ class Channel {
     auto flushed = co_await flush(deadline);
     co_return flushed;
   }
-  [[nodiscard]] net::Task<Result<>> flush(Deadline deadline) {
-    // What another process logs because of this comes after what we logged before it: readers of the log rely on
-    // "status=sent" standing before "removed".
-    log::flush();
-    return io_.flush(deadline);
-  }
+  [[nodiscard]] net::Task<Result<>> flush(Deadline deadline) { return io_.flush(deadline); }
   [[nodiscard]] std::size_t unsent_bytes() const { return io_.unsent_bytes(); }
 
   /// Next message. net::Errc::end_of_stream when the peer closed between messages; bad_message ends the connection.

@@ -24,6 +24,8 @@
 #include "base/safe_text.hpp"
 #include "base/text.hpp"
 #include "base/unique_fd.hpp"
+#include "log/batch.hpp"
+#include "log/last_words.hpp"
 #include "log/sanitizer_report.hpp"
 
 namespace stagepost::log {
@@ -78,8 +80,8 @@ spdlog::level::level_enum spdlog_level(Level level) {
   return spdlog::level::info;
 }
 
-/// Sends one datagram per line to postlogd. The socket stays connected across chroot; master owns the other end, so a
-/// restarted postlogd goes on with the lines that waited.
+/// Sends lines to postlogd, each by itself or collected. The socket stays connected across chroot; master owns the
+/// other end, so a restarted postlogd goes on with the lines that waited.
 class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   PostlogSink(std::string path, std::string fallback_file)
@@ -93,43 +95,55 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
     const std::lock_guard lock(mutex_);
     send_collected();
     soon_ = std::move(soon);
+    // From here on the batch stays where it is in memory.
+    collected_.reserve(kReserved);
+    if (soon_) { catch_deadly_signals(); }
   }
 
   /// In a child: what was collected is the parent's to send.
   void after_fork() {
-    lines_ = 0;
+    forget();
     soon_ = nullptr;
   }
 
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
+    const LineTime now = line_time();
     const std::string_view line(message.payload.data(), message.payload.size());
-    if (soon_ && line.find('\n') == std::string_view::npos) {
-      const bool first = lines_ == 0;
-      if (first) { collected_.assign(1, kBatchMark); }
-      collected_.append(line).append(1, '\n');
-      ++lines_;
-      if (message.level >= spdlog::level::warn || collected_.size() >= kCollectBytes) { return send_collected(); }
-      if (first) { soon_(); }
-      return;
+    const std::size_t octets = batch_octets(line.size());
+    if (collected_.size() + octets + 1 > kReserved) { send_collected(); }
+    if (lines_ == 0) { oldest_ = now; }
+    append_to_batch(collected_, now, line);
+    ++lines_;
+    constexpr LineTime kLongest = std::chrono::nanoseconds(kCollectTime).count();
+    if (!soon_ || message.level >= spdlog::level::warn || collected_.size() >= kBatchBytes ||
+        now - oldest_ >= kLongest) {
+      return send_collected();
     }
-    send_collected();
-    deliver(line, 1);
+    last_words_.set(fd_.get(), collected_.data(), collected_.size());
+    if (lines_ == 1) { soon_(); }
   }
   void flush_() override { send_collected(); }
 
  private:
-  /// Well below what one datagram may hold.
-  static constexpr std::size_t kCollectBytes = 8192;
+  /// Holds a batch that is almost full and one more line of usual length; a longer line leaves by itself.
+  static constexpr std::size_t kReserved = 2 * kBatchBytes;
 
-  void send_collected() {
-    if (const std::size_t lines = std::exchange(lines_, 0); lines > 0) { deliver(collected_, lines); }
+  void forget() {
+    last_words_.set(-1, nullptr, 0);
+    collected_.clear();
+    lines_ = 0;
   }
 
-  void deliver(std::string_view datagram, std::size_t lines) {
-    // Commands, which alone have a fallback file, collect nothing: a line is a datagram.
-    const bool written = send(datagram) || (lines == 1 && datagram.front() != kBatchMark && append(datagram));
-    if (!written) { lost_ += lines; }
+  void send_collected() {
+    if (lines_ > 0) { deliver(); }
+    forget();
+  }
+
+  void deliver() {
+    // Commands, which alone have a fallback file, collect nothing: there is one line in the batch.
+    const bool written = send(collected_) || (lines_ == 1 && append(*BatchReader(collected_).next()));
+    if (!written) { lost_ += lines_; }
     if (lost_ > 0 && send(fmt::format("warning: {} log lines lost: postlogd did not keep up", lost_))) { lost_ = 0; }
   }
 
@@ -142,11 +156,11 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
     if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) { fd_.reset(); }
   }
 
-  bool send(std::string_view line) {
+  bool send(std::string_view datagram) {
     for (int attempt = 0; attempt < 3; ++attempt) {
       if (!fd_) { connect(); }
       if (!fd_) { return false; }
-      if (::send(fd_.get(), line.data(), line.size(), MSG_NOSIGNAL) >= 0) { return true; }
+      if (::send(fd_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0) { return true; }
       if (errno == EAGAIN || errno == EWOULDBLOCK) {
         pollfd wait{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
         ::poll(&wait, 1, 50);
@@ -157,7 +171,7 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
     return false;
   }
 
-  [[nodiscard]] bool append(std::string_view line) const {
+  [[nodiscard]] bool append(const BatchReader::Line& line) const {
     if (fallback_file_.empty()) { return false; }
     // With maillog_file = /dev/stdout the line is the command's output.
     const bool to_stdout = fallback_file_ == "/dev/stdout";
@@ -165,7 +179,7 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
         to_stdout ? ::dup(STDOUT_FILENO)
                   : ::open(fallback_file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
     if (!file) { return false; }
-    const std::string whole = std::string(line) + "\n";
+    const std::string whole = std::string(line.text) + "\n";
     return ::write(file.get(), whole.data(), whole.size()) == static_cast<ssize_t>(whole.size());
   }
 
@@ -176,6 +190,8 @@ class PostlogSink final : public spdlog::sinks::base_sink<std::mutex> {
   std::function<void()> soon_;
   std::string collected_;
   std::size_t lines_ = 0;
+  LineTime oldest_ = 0;  ///< of the first collected line
+  LastWords last_words_;
 };
 
 struct State {

@@ -42,14 +42,13 @@ void open(const Settings& settings);
 /// Directs every line to `sink` instead (tests); an empty function restores the opened log.
 void capture(std::function<void(Level, std::string_view)> sink);
 
-/// With Destination::postlog: lines are collected, and `soon` is asked to call flush() once the present work is done.
-/// They leave at once when they are many or when one is a warning or worse. An empty function: each line leaves at
-/// once.
+/// With Destination::postlog: lines are collected, and `soon` is asked (on any thread) to call flush() within
+/// kCollectTime (batch.hpp). They leave at once when they are many, when one is a warning or worse, and when a signal
+/// ends the process. An empty function: each line leaves at once. Their order in the log does not depend on when they
+/// leave.
 void collect(std::function<void()> soon);
-/// Sends what was collected.
+/// Sends what was collected. Before exec, _exit() or anything else that forgets what is in memory.
 void flush() noexcept;
-/// One datagram to postlogd that starts with this byte holds several lines, each with a LF at its end.
-inline constexpr char kBatchMark = '\x1e';
 
 [[nodiscard]] bool verbose();
 /// Whether there is a log yet. Before, lines go to stderr, where a command has written its error already.

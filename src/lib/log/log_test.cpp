@@ -1,5 +1,6 @@
 #include "log/log.hpp"
 
+#include <algorithm>
 #include <string>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "base/unique_fd.hpp"
+#include "log/batch.hpp"
 
 namespace stagepost::log {
 namespace {
@@ -53,13 +55,23 @@ TEST(Log, PostlogSinkSendsLinesAtOnceOrCollected) {
   path.copy(address.sun_path, path.size());
   ASSERT_EQ(::bind(receiver.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   open(Settings{.program_name = "postfix/x", .destination = Destination::postlog, .postlog_socket = path});
+  LineTime last = line_time();
   const auto received = [&] {
-    char buffer[512];
+    char buffer[65536];
     const auto n = ::recv(receiver.get(), buffer, sizeof buffer, MSG_DONTWAIT);
-    return n < 0 ? std::string() : std::string(buffer, static_cast<std::size_t>(n));
+    std::string lines;
+    BatchReader batch(std::string_view(buffer, n < 0 ? 0 : static_cast<std::size_t>(n)));
+    while (n > 0) {
+      const auto line = batch.next();
+      if (!line) { break; }
+      EXPECT_TRUE(line->time && *line->time >= last && *line->time <= line_time());
+      last = line->time.value_or(last);
+      lines += std::string(line->text) + "\n";
+    }
+    return lines;
   };
   warning("hello");
-  EXPECT_THAT(received(), MatchesRegex(".* postfix/x\\[[0-9]+\\]: warning: hello"));
+  EXPECT_THAT(received(), MatchesRegex(".* postfix/x\\[[0-9]+\\]: warning: hello\n"));
 
   int asked = 0;
   collect([&asked] { ++asked; });
@@ -68,13 +80,19 @@ TEST(Log, PostlogSinkSendsLinesAtOnceOrCollected) {
   EXPECT_EQ(received(), "");
   EXPECT_EQ(asked, 1);
   flush();
-  EXPECT_THAT(received(), MatchesRegex("\x1e.* postfix/x\\[[0-9]+\\]: one\n.* postfix/x\\[[0-9]+\\]: two\n"));
+  EXPECT_THAT(received(), MatchesRegex(".* postfix/x\\[[0-9]+\\]: one\n.* postfix/x\\[[0-9]+\\]: two\n"));
   info("three");
   warning("four");
-  EXPECT_THAT(received(), MatchesRegex("\x1e.*: three\n.*: warning: four\n")) << "a warning does not wait";
+  EXPECT_THAT(received(), MatchesRegex(".*: three\n.*: warning: four\n")) << "a warning does not wait";
+  for (int i = 0; i < 60; ++i) { info("{:0>200}", i); }
+  std::string many = received();
+  EXPECT_GT(many.size(), 0U) << "a large batch does not wait";
+  flush();
+  for (std::string more = received(); !more.empty(); more = received()) { many += more; }
+  EXPECT_EQ(std::count(many.begin(), many.end(), '\n'), 60);
   info("five");
   open(Settings{});
-  EXPECT_THAT(received(), MatchesRegex("\x1e.*: five\n")) << "nothing is lost when the log is opened again";
+  EXPECT_THAT(received(), MatchesRegex(".*: five\n")) << "nothing is lost when the log is opened again";
   ::unlink(path.c_str());
   ::rmdir(directory);
 }

@@ -10,22 +10,6 @@
 namespace stagepost::postlogd {
 namespace {
 
-TEST(LogFile, LinesCannotBeForged) {
-  std::string lines;
-  append_line(lines, "Nov 22 host postfix/x[1]: a\nNov 22 host postfix/qmgr[2]: b\r");
-  append_line(lines, "x\n");
-  EXPECT_EQ(lines, "Nov 22 host postfix/x[1]: a?Nov 22 host postfix/qmgr[2]: b?\nx\n");
-}
-
-TEST(LogFile, OneDatagramMayHoldSeveralLines) {
-  std::string lines;
-  append_lines(lines,
-               "\x1e"
-               "one\ntwo\x07\nthree");
-  append_lines(lines, "a\nb");
-  EXPECT_EQ(lines, "one\ntwo?\nthree\na?b\n");
-}
-
 TEST(LogFile, OnlyBelowItsPrefixes) {
   char directory[] = "/tmp/stagepost-postlogd-XXXXXX";
   ASSERT_NE(::mkdtemp(directory), nullptr);

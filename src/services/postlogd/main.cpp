@@ -1,12 +1,12 @@
-// postlogd(8): writes what the other programs log to maillog_file. The lines come finished, one to a datagram.
+// postlogd(8): writes what the other programs log to maillog_file. The lines come finished, with their times.
 #include <any>
 #include <memory>
 
 #include "base/sys.hpp"
 #include "base/work_pace.hpp"
 #include "daemon/daemon.hpp"
-#include "log/log.hpp"
 #include "services/postlogd/log_file.hpp"
+#include "services/postlogd/log_writer.hpp"
 
 namespace {
 
@@ -21,13 +21,10 @@ Result<std::any> prepare(const config::Snapshot& config, const maps::OpenContext
 net::Task<Result<>> serve(daemon::Context& context) {
   const auto file = std::any_cast<std::shared_ptr<unique_fd>>(context.prepared());
   work_pace::stay_behind();
-  std::string lines;
-  auto served = co_await context.serve_datagrams([file, &lines](std::span<const std::string_view> datagrams) {
-    lines.clear();
-    for (const std::string_view datagram : datagrams) { postlogd::append_lines(lines, datagram); }
-    // A full disk loses lines, as it does with any logger; there is nowhere to report it.
-    [[maybe_unused]] const auto written = sys::write_all(file->get(), lines);
-  });
+  postlogd::LogWriter writer(context.loop(), file->get());
+  auto served = co_await context.serve_datagrams(
+      [&writer](std::span<const std::string_view> datagrams) { writer.add(datagrams); });
+  co_await writer.finish();
   co_return served;
 }
 
