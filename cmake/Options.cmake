@@ -42,6 +42,25 @@ if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" OR CMAKE_BUILD_TYPE STREQUAL "Rele
   target_compile_options(sp_options INTERFACE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS)
   target_link_options(sp_options INTERFACE -Wl,-z,relro,-z,now)
 endif()
+# Our time under load is that of cold instruction caches: what runs often lies together and is inlined, by counts of a run
+# of the benchmarks (scripts/profile). A function that changed since then is compiled as without a profile.
+set(STAGEPOST_PROFILE "${CMAKE_SOURCE_DIR}/cmake/release.profdata" CACHE FILEPATH "Counts for optimised builds with Clang; may be empty")
+set(STAGEPOST_PROFILE_OUTPUT "" CACHE PATH "Build programs that write such counts into this directory")
+if(STAGEPOST_PROFILE_OUTPUT)
+  # Counters live in a mapped file (%c): a daemon that is confined cannot open one when it ends. Such files have no room for
+  # profiles of values.
+  target_compile_options(sp_options INTERFACE "SHELL:-Xclang -fprofile-instrument=llvm"
+    "SHELL:-Xclang -fprofile-instrument-path=${STAGEPOST_PROFILE_OUTPUT}/%m%c.profraw"
+    "SHELL:-mllvm -runtime-counter-relocation" "SHELL:-mllvm -disable-vp=true")
+  target_link_options(sp_options INTERFACE -fprofile-generate)
+elseif(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND EXISTS "${STAGEPOST_PROFILE}")
+  # Under a name that changes with the content, so that new counts compile everything anew.
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${STAGEPOST_PROFILE}")
+  file(MD5 "${STAGEPOST_PROFILE}" _hash)
+  file(COPY_FILE "${STAGEPOST_PROFILE}" ${CMAKE_BINARY_DIR}/${_hash}.profdata ONLY_IF_DIFFERENT)
+  target_compile_options(sp_options INTERFACE -fprofile-use=${CMAKE_BINARY_DIR}/${_hash}.profdata -ffunction-sections
+    -Wno-profile-instr-unprofiled -Wno-profile-instr-out-of-date -Wno-backend-plugin)
+endif()
 # Programs that are started for each message: loading and relocating the C++ library and others is most of their work.
 option(STAGEPOST_QUICK_START "sendmail, postdrop and other commands contain the C++ library, fmt and the libraries for tables" ON)
 if(STAGEPOST_SANITIZE)
