@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import subprocess
 import time
 
@@ -129,7 +128,11 @@ class System:
         return peak / 1024
 
     def clear_maildir(self):
-        shutil.rmtree(self.instance.vmail / "box", ignore_errors=True)
+        """Puts it aside. Deleted now, it would slow the next run: ext4 searches for a free inode past all that were deleted within a minute,
+        1.6 ms of CPU time for each new file after some thousand deletions."""
+        box = self.instance.vmail / "box"
+        if box.exists():
+            box.rename(self.instance.vmail / f"was-{time.monotonic_ns()}")
 
 
 def knows_parameter(suite, name):
