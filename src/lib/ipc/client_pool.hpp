@@ -7,6 +7,8 @@
 #include <string>
 
 #include "ipc/channel.hpp"
+#include "net/error.hpp"
+#include "net/event.hpp"
 #include "net/event_loop.hpp"
 
 namespace stagepost::ipc {
@@ -46,10 +48,11 @@ class ClientPool {
   /// deadline.
   [[nodiscard]] net::Task<Result<Lease>> acquire(Deadline deadline);
 
-  /// One request, one reply. A reused connection that turns out to be closed is replaced once, so `request` must be
-  /// safe to repeat.
+  /// One request, one reply. `request` must be safe to repeat: a reused connection that turns out to be closed is
+  /// replaced, and so is up to kLostServers times a new one whose server ends before it has answered.
   template <class Reply, class Request>
   [[nodiscard]] net::Task<Result<Reply>> call(Request request, Deadline deadline) {
+    int lost = 0;
     for (;;) {
       auto lease = co_await acquire(deadline);
       if (!lease) { co_return std::unexpected(lease.error()); }
@@ -58,10 +61,13 @@ class ClientPool {
         lease->release();
         co_return reply;
       }
-      if (!lease->reused() || reply.error().is(std::errc::timed_out) ||
-          reply.error().is(std::errc::operation_canceled)) {
+      if (reply.error().is(std::errc::timed_out) || reply.error().is(std::errc::operation_canceled) ||
+          (!lease->reused() && (!ended(reply.error()) || lost == kLostServers))) {
         co_return std::unexpected(std::move(reply.error()).within(path_));
       }
+      if (lease->reused()) { continue; }
+      const auto slept = co_await net::sleep_until(Deadline::earlier(deadline, within(kPause * ++lost)));
+      if (!slept) { co_return std::unexpected(slept.error()); }
     }
   }
 
@@ -76,7 +82,14 @@ class ClientPool {
     SteadyClock::time_point opened;
     SteadyClock::time_point since;
   };
+  static constexpr int kLostServers = 3;
+  static constexpr std::chrono::milliseconds kPause{50};
   void drop_expired();
+  /// The server is gone, whatever of the request it had read.
+  [[nodiscard]] static bool ended(const Error& error) {
+    return error.code == net::Errc::end_of_stream || error.is(std::errc::connection_reset) ||
+           error.is(std::errc::broken_pipe);
+  }
 
   net::EventLoop& loop_;
   std::string path_;

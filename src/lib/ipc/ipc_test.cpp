@@ -163,6 +163,47 @@ TEST(ClientPool, ReusesConnectionsAndReplacesClosedOnes) {
   ::rmdir(directory);
 }
 
+// Takes `lost` connections and closes them unanswered, as a server that ends just then; serves the next one.
+net::Task<> serve_late(net::Listener& listener, int lost) {
+  for (int i = 0; i < lost; ++i) {
+    auto accepted = co_await listener.accept();
+    EXPECT_TRUE(accepted);
+  }
+  auto accepted = co_await listener.accept();
+  if (accepted) { co_await answer(std::move(accepted->stream), 1); }
+}
+
+net::Task<> ask_ending_servers(net::EventLoop& loop, net::Listener& listener, std::string path, int lost,
+                               Result<Ping>& got) {
+  net::TaskGroup group(loop, "test", 1);
+  group.spawn(serve_late(listener, lost));
+  ClientPool pool(loop, path);
+  auto reply = co_await pool.call<Ping>(Ping{"hi"}, Deadline::after(seconds(5)));
+  got = std::move(reply);
+  co_await group.cancel_and_join();
+}
+
+TEST(ClientPool, AsksAnotherServerWhenOneEnds) {
+  for (const int lost : {1, 3, 4}) {
+    char directory[] = "/tmp/stagepost-ipc-XXXXXX";
+    ASSERT_NE(::mkdtemp(directory), nullptr);
+    const std::string path = std::string(directory) + "/s";
+    unique_fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, path.size());
+    ASSERT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(fd.get(), 5), 0);
+    net::EventLoop loop;
+    auto listener = net::Listener::create(loop, std::move(fd));
+    Result<Ping> got = failure("not asked");
+    loop.run_task(ask_ending_servers(loop, *listener, path, lost, got));
+    EXPECT_EQ(got.has_value(), lost <= 3) << lost;
+    ::unlink(path.c_str());
+    ::rmdir(directory);
+  }
+}
+
 net::Task<> missing(net::EventLoop& loop) {
   ClientPool pool(loop, "/nonexistent/socket");
   const auto reply = co_await pool.call<Ping>(Ping{"hi"}, Deadline::after(std::chrono::milliseconds(30)));
