@@ -144,23 +144,42 @@ net::Task<> use_pool(net::EventLoop& loop, net::Listener& listener, std::string 
   co_await group.join();
 }
 
+/// A service endpoint in a directory of its own, which goes with it.
+class ListeningEndpoint {
+ public:
+  explicit ListeningEndpoint(net::EventLoop& loop) {
+    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
+    path_ = directory_ + "/s";
+    unique_fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, path_.size());
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(fd.get(), 5), 0);
+    listener_.emplace(net::Listener::create(loop, std::move(fd)).value());
+  }
+  ~ListeningEndpoint() {
+    ::unlink(path_.c_str());
+    ::rmdir(directory_.c_str());
+  }
+  ListeningEndpoint(const ListeningEndpoint&) = delete;
+  ListeningEndpoint& operator=(const ListeningEndpoint&) = delete;
+
+  [[nodiscard]] net::Listener& listener() { return *listener_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string directory_ = "/tmp/stagepost-ipc-XXXXXX";
+  std::string path_;
+  std::optional<net::Listener> listener_;
+};
+
 TEST(ClientPool, ReusesConnectionsAndReplacesClosedOnes) {
-  char directory[] = "/tmp/stagepost-ipc-XXXXXX";
-  ASSERT_NE(::mkdtemp(directory), nullptr);
-  const std::string path = std::string(directory) + "/s";
-  unique_fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, path.size());
-  ASSERT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  ASSERT_EQ(::listen(fd.get(), 5), 0);
   net::EventLoop loop;
-  auto listener = net::Listener::create(loop, std::move(fd));
+  ListeningEndpoint endpoint(loop);
   int served = 0;
-  loop.run_task(use_pool(loop, *listener, path, served));
+  loop.run_task(use_pool(loop, endpoint.listener(), endpoint.path(), served));
   EXPECT_EQ(served, 2);
-  ::unlink(path.c_str());
-  ::rmdir(directory);
 }
 
 // Takes `lost` connections and closes them unanswered, as a server that ends just then; serves the next one.
@@ -185,22 +204,11 @@ net::Task<> ask_ending_servers(net::EventLoop& loop, net::Listener& listener, st
 
 TEST(ClientPool, AsksAnotherServerWhenOneEnds) {
   for (const int lost : {1, 3, 4}) {
-    char directory[] = "/tmp/stagepost-ipc-XXXXXX";
-    ASSERT_NE(::mkdtemp(directory), nullptr);
-    const std::string path = std::string(directory) + "/s";
-    unique_fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, path.size());
-    ASSERT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-    ASSERT_EQ(::listen(fd.get(), 5), 0);
     net::EventLoop loop;
-    auto listener = net::Listener::create(loop, std::move(fd));
+    ListeningEndpoint endpoint(loop);
     Result<Ping> got = failure("not asked");
-    loop.run_task(ask_ending_servers(loop, *listener, path, lost, got));
+    loop.run_task(ask_ending_servers(loop, endpoint.listener(), endpoint.path(), lost, got));
     EXPECT_EQ(got.has_value(), lost <= 3) << lost;
-    ::unlink(path.c_str());
-    ::rmdir(directory);
   }
 }
 
